@@ -1,0 +1,28 @@
+"""Settings that every test shares: reproducible hypothesis runs, one generator, data that may be absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Folder of development photographs; users of the package do not have it."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"development data not found at {folder}")
+    return folder
