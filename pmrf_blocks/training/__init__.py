@@ -1,0 +1,31 @@
+"""Training: one loop for every stage.
+
+loop.py         fit(): the loop
+config.py       TrainConfig: its hyper-parameters
+tasks.py        what each stage minimises
+couplings.py    the pairs that a flow is trained between
+schedule.py     learning rate by step
+ema.py          moving average of the weights
+checkpoint.py   checkpoints, written whole or not at all
+environment.py  versions and hardware for the records
+"""
+
+from pmrf_blocks.training.config import TrainConfig
+from pmrf_blocks.training.couplings import LatentCoupling, PairDataset, PixelCoupling, given_pairs, precompute_pairs
+from pmrf_blocks.training.loop import TrainingError, fit
+from pmrf_blocks.training.tasks import AutoencoderTask, FlowTask, PosteriorMeanTask, latent_statistics
+
+__all__ = [
+    "AutoencoderTask",
+    "FlowTask",
+    "LatentCoupling",
+    "PairDataset",
+    "PixelCoupling",
+    "PosteriorMeanTask",
+    "TrainConfig",
+    "TrainingError",
+    "fit",
+    "given_pairs",
+    "latent_statistics",
+    "precompute_pairs",
+]

@@ -1,0 +1,141 @@
+"""Folders of images as a dataset of uint8 tensors, cropped and flipped reproducibly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
+
+class DataError(ValueError):
+    """Training data that is missing or unreadable; the message gives counts and paths."""
+
+
+class SampleKey(NamedTuple):
+    """Which image, and the seed of its random crop and flip."""
+
+    index: int
+    seed: int
+
+
+def find_images(*folders: str | Path) -> list[Path]:
+    """All image files below the folders, sorted, by suffix; DataError where a folder is missing or holds none."""
+    paths: list[Path] = []
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise DataError(f"no such folder: {folder}")
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        if not found:
+            raise DataError(f"0 images in {folder} (suffixes looked for: {', '.join(sorted(IMAGE_SUFFIXES))})")
+        paths += found
+    return paths
+
+
+class ImageDataset(Dataset[Tensor]):
+    """Images as uint8 RGB tensors (3, H, W).
+
+    Arguments:
+        paths: image files, as find_images() lists them.
+        size: the shorter side is brought to this many pixels (Lanczos, antialiased); None keeps the size.
+        crop: side of the random square crop; None takes the centre square of the shorter side.
+        flip: mirror half of the samples left to right.
+        keep: hold decoded images in memory after their first use.
+
+    Items are addressed by SampleKey(index, seed), so that crop and flip are functions of the seed alone, in any
+    worker process; a plain index is read with seed 0.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        size: int | None = None,
+        crop: int | None = None,
+        flip: bool = True,
+        keep: bool = False,
+    ) -> None:
+        if not paths:
+            raise DataError("0 images: the list of paths is empty")
+        if size is not None and crop is not None and crop > size:
+            raise DataError(f"crop {crop} is larger than size {size}")
+        self.paths, self.size, self.crop, self.flip, self.keep = list(paths), size, crop, flip, keep
+        self.decoded: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> np.ndarray:
+        """Image `index` at the working size, uint8 (H, W, 3), not cropped."""
+        if index in self.decoded:
+            return self.decoded[index]
+        path = self.paths[index]
+        try:
+            with Image.open(path) as file:
+                image = ImageOps.exif_transpose(file).convert("RGB")
+        except (UnidentifiedImageError, OSError) as error:
+            raise DataError(f"cannot read {path}: {error}") from None
+        if self.size is not None and min(image.size) != self.size:
+            scale = self.size / min(image.size)
+            image = image.resize(
+                (max(self.size, round(image.width * scale)), max(self.size, round(image.height * scale))),
+                Image.Resampling.LANCZOS,
+            )
+        if self.crop is not None and min(image.size) < self.crop:
+            raise DataError(f"{path} is {image.width}x{image.height}, smaller than the crop of {self.crop}")
+        pixels = np.asarray(image)
+        if self.keep:
+            self.decoded[index] = pixels
+        return pixels
+
+    def __getitem__(self, key: int | SampleKey) -> Tensor:
+        index, seed = key if isinstance(key, tuple) else (key, 0)
+        pixels = self.read(index)
+        rng = np.random.default_rng(seed)
+        height, width = pixels.shape[:2]
+        side = min(height, width) if self.crop is None else self.crop
+        if self.crop is None:
+            top, left = (height - side) // 2, (width - side) // 2
+        else:
+            top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        pixels = pixels[top : top + side, left : left + side]
+        if self.flip and rng.random() < 0.5:
+            pixels = pixels[:, ::-1]
+        return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+class JoinedDataset(Dataset[Tensor]):
+    """Several sets as one, addressed like each of them."""
+
+    def __init__(self, *parts: ImageDataset) -> None:
+        if not parts:
+            raise DataError("0 datasets to join")
+        self.parts = parts
+        self.starts = np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, key: int | SampleKey) -> Tensor:
+        index, seed = key if isinstance(key, tuple) else (key, 0)
+        part = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self.parts[part][SampleKey(index - int(self.starts[part]), seed)]
+
+
+def unreadable(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Files of `paths` that do not decode, each with the reason; reads every file."""
+    bad = []
+    for path in paths:
+        try:
+            with Image.open(path) as file:
+                file.load()
+        except (UnidentifiedImageError, OSError) as error:
+            bad.append((path, str(error)))
+    return bad

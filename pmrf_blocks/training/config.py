@@ -1,0 +1,61 @@
+"""What a training run needs to know beside its task and its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PRECISIONS = ("fp32", "bf16")
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Hyper-parameters of one run; one `step` is one update of the weights.
+
+    Arguments:
+        steps: updates in all.
+        batch_size: images an update on this process (times the number of processes in all), of which
+            accumulate micro-batches are computed one after the other.
+        lr: learning rate after the warm-up; final_lr is where 'cosine' ends.
+        warmup_steps, warmup_lr: the first updates run at warmup_lr, constant, as the paper's do; None rises linearly.
+        betas, weight_decay, eps: of AdamW.
+        clip: largest gradient norm; None does not clip.
+        ema: decay of the moving average of the weights; the average is what validation and export use.
+        precision: 'fp32', or 'bf16' (autocast; weights, optimiser and average stay float32).
+        max_skipped: this many updates in a row without a finite loss and gradient end the run.
+    """
+
+    steps: int
+    batch_size: int
+    lr: float = 5e-4
+    schedule: str = "constant"
+    final_lr: float = 0.0
+    warmup_steps: int = 0
+    warmup_lr: float | None = None
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    eps: float = 1e-8
+    clip: float | None = 1.0
+    accumulate: int = 1
+    ema: float = 0.9999
+    precision: str = "fp32"
+    channels_last: bool = True
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 1000
+    checkpoint_every: int = 1000
+    max_skipped: int = 20
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}; got {self.precision!r}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {SCHEDULES}; got {self.schedule!r}")
+        if not 0.0 <= self.ema < 1.0:
+            raise ValueError(f"ema must be in [0, 1); got {self.ema}")

@@ -1,0 +1,157 @@
+"""What each of the three stages minimises: autoencoder, posterior mean, flow.
+
+A task is a module whose forward() is the loss. The loop wraps the task, not the network, so that gradients are
+synchronised between processes whichever of the network's methods the loss calls. Frozen networks are held outside
+the module tree: they are neither trained, wrapped, nor saved with the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.data import SampleKey
+from pmrf_blocks.flow import rectified_flow_loss, sample_time
+from pmrf_blocks.metrics import psnr
+from pmrf_blocks.seeding import derive_generator, derive_seed
+
+Degradation = Callable[..., tuple[Tensor, Tensor]]
+LossAndParts = tuple[Tensor, dict[str, Tensor]]
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """uint8 pixels to float32 in [0, 1], channels_last as the networks like them."""
+    return pixels.float().div(255.0).contiguous(memory_format=torch.channels_last)
+
+
+class Task(nn.Module):
+    """Base: `network` is trained; forward(batch, generator) gives the loss and its parts for the log."""
+
+    network: nn.Module
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        return [{"params": list(self.network.parameters()), "lr": lr, "weight_decay": weight_decay}]
+
+    def validate(self, dataset: Dataset, seed: int) -> dict[str, float]:
+        """Mean of each score over the set, with seeds that are the same at every call."""
+        totals: dict[str, float] = {}
+        count = len(dataset)  # type: ignore[arg-type]
+        device = next(self.network.parameters()).device
+        for index in range(count):
+            item = torch.utils.data.default_collate([dataset[SampleKey(index, derive_seed(seed, "val", index))]])
+            batch = item.to(device) if isinstance(item, Tensor) else [part.to(device) for part in item]
+            generator = derive_generator(seed, "validate", index, device=device)
+            for name, value in self.scores(batch, generator).items():
+                totals[name] = totals.get(name, 0.0) + float(value)
+        return {name: total / count for name, total in totals.items()}
+
+    def scores(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        loss, parts = self(batch, generator)
+        return {"loss": loss, **parts}
+
+
+class AutoencoderTask(Task):
+    """Mean L1 in [-1, 1] + perceptual_weight * perceptual + kl_weight * KL (eq. 9; KL summed over a latent)."""
+
+    network: SimVAE
+
+    def __init__(
+        self,
+        network: SimVAE,
+        *,
+        perceptual: nn.Module | None = None,
+        perceptual_weight: float = 0.05,
+        kl_weight: float = 1e-6,
+    ) -> None:
+        super().__init__(network)
+        self.perceptual_loss, self.perceptual_weight, self.kl_weight = perceptual, perceptual_weight, kl_weight
+
+    def forward(self, pixels: Tensor, generator: torch.Generator) -> LossAndParts:
+        x = to_unit(pixels)
+        posterior = self.network.encode(2.0 * x - 1.0)
+        y = 0.5 * (self.network.decode(posterior.sample(generator)).float() + 1.0)
+        parts = {"l1": 2.0 * (y - x).abs().mean(), "kl": posterior.kl().mean()}
+        loss = parts["l1"] + self.kl_weight * parts["kl"]
+        if self.perceptual_loss is not None:
+            parts["perceptual"] = self.perceptual_loss(y, x)
+            loss = loss + self.perceptual_weight * parts["perceptual"]
+        return loss, parts
+
+    def scores(self, pixels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        x = to_unit(pixels)
+        y = (0.5 * (self.network(2.0 * x - 1.0).float() + 1.0)).clamp(0, 1)
+        return {"psnr": psnr(y, x).mean()}
+
+
+class PosteriorMeanTask(Task):
+    """Mean squared error of the estimate of a clean image from its degraded version (section 2.2, stage 1)."""
+
+    def __init__(self, network: nn.Module, degradation: Degradation) -> None:
+        super().__init__(network)
+        self.degradation = degradation
+
+    def forward(self, pixels: Tensor, generator: torch.Generator) -> LossAndParts:
+        degraded, target = self.degradation(to_unit(pixels), generator=generator)
+        loss = F.mse_loss(self.network(degraded).float(), target)
+        return loss, {}
+
+    def scores(self, pixels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        degraded, target = self.degradation(to_unit(pixels), generator=generator)
+        estimate = self.network(degraded).float().clamp(0, 1)
+        return {"psnr": psnr(estimate, target).mean(), "psnr_degraded": psnr(degraded, target).mean()}
+
+
+class Coupling(Protocol):
+    """Makes the pair (x0, x1) that a flow is trained between, both (B, C, H, W), from a batch."""
+
+    def __call__(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Tensor]: ...
+
+
+class FlowTask(Task):
+    """Rectified flow (eq. 3) between the pairs of a coupling, with noise of `source_noise` added to the source."""
+
+    def __init__(
+        self, network: nn.Module, coupling: Coupling, *, source_noise: float = 0.0, time: str = "uniform"
+    ) -> None:
+        super().__init__(network)
+        self.coupling, self.source_noise, self.time = coupling, source_noise, time
+
+    def forward(self, batch: Any, generator: torch.Generator) -> LossAndParts:
+        with torch.no_grad():
+            x0, x1 = self.coupling(batch, generator)
+            noise = torch.randn(x0.shape, generator=generator, device=x0.device)
+            x0 = x0 + self.source_noise * noise
+            t = sample_time(len(x0), distribution=self.time, generator=generator, device=x0.device)
+        return rectified_flow_loss(self.network, x0, x1, t=t), {}
+
+    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        groups = getattr(self.network, "param_groups", None)
+        if groups is None:
+            return super().parameter_groups(lr, weight_decay)
+        return [
+            {**group, "weight_decay": weight_decay if group.get("weight_decay") else 0.0} for group in groups(lr)
+        ]
+
+
+@torch.no_grad()
+def latent_statistics(autoencoder: SimVAE, batches: Iterable[Tensor]) -> tuple[float, float]:
+    """(scaling_factor, shift_factor) that bring the modes of uint8 image batches to zero mean and unit variance."""
+    count, total, squares = 0, 0.0, 0.0
+    for pixels in batches:
+        z = autoencoder.encode(2.0 * to_unit(pixels) - 1.0).mode().double()
+        count, total, squares = count + z.numel(), total + float(z.sum()), squares + float(z.square().sum())
+    if count == 0:
+        raise ValueError("latent statistics need at least one batch")
+    mean = total / count
+    return 1.0 / math.sqrt(squares / count - mean**2), mean

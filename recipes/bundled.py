@@ -1,0 +1,80 @@
+"""The model that ships: the whole Latent-PMRF chain at 128x128, small enough to train on two processor cores.
+
+    python -m recipes.bundled --data DIR --stage autoencoder      # then estimator, flow, pixel, assemble
+    python -m recipes.bundled --data DIR --debug                  # every stage in seconds, to see that it runs
+
+DIR holds faces256/train, faces256/val (aligned faces) and photos (any photographs). The stages autoencoder and
+estimator are independent and may run side by side, as may flow and pixel after them; each continues where it
+was stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pmrf_blocks.training import TrainConfig
+from pmrf_blocks.transformers import Level
+from recipes.chain import Chain
+from recipes.command import main
+
+
+def bundled() -> Chain:
+    """The configuration whose weights are in the package."""
+    common = TrainConfig(
+        steps=6000, batch_size=16, lr=5e-4, final_lr=1e-6, schedule="cosine", warmup_steps=200, ema=0.999,
+        precision="bf16",
+    )  # fmt: skip
+    flow = replace(common, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5)
+    return Chain(
+        size=128,
+        crop=64,
+        photo_size=192,
+        autoencoder={
+            "latent_channels": 32, "channels": (32, 64, 128, 160), "blocks_per_level": 1, "middle_blocks": 2,
+        },
+        estimator={"widths": (64, 128, 192), "blocks": (2, 3, 3), "unshuffle": 4},
+        velocity={
+            "in_channels": 32, "patch_size": 1, "depthwise": True, "mapping_width": 192,
+            "levels": (Level(192, 3), Level(320, 5, attention="global")),
+        },
+        pixel_velocity={
+            "in_channels": 3, "patch_size": 4, "mapping_width": 192,
+            "levels": (Level(96, 2), Level(192, 2), Level(320, 3, attention="global")),
+        },
+        perceptual_weight=0.05,
+        kl_weight=1e-6 * (256 / 64) ** 2,  # KL is summed over a crop: the paper's weight per pixel
+        source_noise=0.025,
+        pixel_source_noise=0.1,
+        pair_rounds=6,
+        flow_pieces=3,
+        train={
+            "autoencoder": replace(common, steps=5000, lr=4e-4, weight_decay=0.01),
+            "estimator": common,
+            "flow": replace(flow, steps=4000, batch_size=32),
+            "pixel": replace(flow, steps=4000),
+        },
+    )  # fmt: skip
+
+
+def debug() -> Chain:
+    """The same chain in seconds: tiny networks, four steps a stage."""
+    levels = (Level(32, 1, head_width=16), Level(32, 1, attention="global", head_width=16))
+    short = TrainConfig(steps=4, batch_size=2, lr=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+    return replace(
+        bundled(),
+        size=32,
+        crop=16,
+        photo_size=32,
+        autoencoder={"latent_channels": 4, "channels": (8, 16), "blocks_per_level": 1, "middle_blocks": 1},
+        estimator={"widths": (8, 16), "blocks": (1, 1), "unshuffle": 2},
+        velocity={"in_channels": 4, "patch_size": 1, "depthwise": True, "mapping_width": 32, "levels": levels},
+        pixel_velocity={"in_channels": 3, "patch_size": 4, "mapping_width": 32, "levels": levels},
+        perceptual_weight=0.0,
+        pair_rounds=1,
+        flow_pieces=2,
+        train=dict.fromkeys(bundled().train, short),
+    )
+
+
+if __name__ == "__main__":
+    main(bundled, debug, __doc__)

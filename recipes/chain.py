@@ -1,0 +1,152 @@
+"""A whole Latent-PMRF chain as one configuration, and the stages that train it one after the other.
+
+Stages: autoencoder and estimator (independent of each other), flow (Latent-PMRF) and pixel (PMRF, for comparison),
+assemble (both pipelines, from what the stages exported).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.data import ImageDataset, JoinedDataset, find_images
+from pmrf_blocks.degradations import BlindFaceDegradation
+from pmrf_blocks.estimators import UNet
+from pmrf_blocks.losses import EfficientNetLiteFeatures, PerceptualLoss
+from pmrf_blocks.training import (
+    AutoencoderTask,
+    FlowTask,
+    LatentCoupling,
+    PixelCoupling,
+    PosteriorMeanTask,
+    TrainConfig,
+    fit,
+    given_pairs,
+    latent_statistics,
+    precompute_pairs,
+)
+from pmrf_blocks.transformers import HourglassTransformer
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Everything that decides a chain's weights, beside the images.
+
+    Arguments:
+        size: side of the faces, and the working size of the models, in pixels.
+        crop: side of the autoencoder's training crops.
+        photo_size: shorter side that general photographs are brought to before cropping.
+        autoencoder, estimator, velocity, pixel_velocity: arguments of SimVAE, UNet and two HourglassTransformers.
+        perceptual_weight, kl_weight: of the autoencoder's loss.
+        source_noise, pixel_source_noise: noise on the flows' sources, in units of the normalised latent and of [0, 1].
+        pair_rounds, flow_pieces: the flow trains in pieces, each on its own cache of pair_rounds degradations an image.
+        train: one TrainConfig a stage.
+    """
+
+    size: int
+    crop: int
+    photo_size: int
+    autoencoder: dict[str, Any]
+    estimator: dict[str, Any]
+    velocity: dict[str, Any]
+    pixel_velocity: dict[str, Any]
+    perceptual_weight: float
+    kl_weight: float
+    source_noise: float
+    pixel_source_noise: float
+    pair_rounds: int
+    flow_pieces: int
+    train: dict[str, TrainConfig]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a chain reads and writes: image folders below `data`, stage folders below `runs`."""
+
+    chain: Chain
+    data: Path
+    runs: Path
+    device: str | None = None
+
+    def faces(self, split: str, *, jitter: int = 0, crop: int | None = None) -> ImageDataset:
+        size = self.chain.size
+        train = split == "train"
+        paths = find_images(self.data / "faces256" / split)
+        return ImageDataset(paths, size=size + jitter, crop=crop or size, flip=train, keep=True)
+
+    def fit(self, stage: str, task: Any, dataset: Dataset, validation: Dataset | None) -> None:
+        network = fit(
+            self.chain.train[stage], task, dataset, self.runs / stage, validation=validation,
+            record=dataclasses.asdict(self.chain), device=self.device,
+        )  # fmt: skip
+        network.save_pretrained(self.runs / stage / "export")
+
+    def load(self, kind: Any, stage: str) -> Any:
+        return kind.from_pretrained(self.runs / stage / "export")
+
+
+def train_autoencoder(place: Place) -> None:
+    chain = place.chain
+    photos = ImageDataset(find_images(place.data / "photos"), size=chain.photo_size, crop=chain.crop, keep=True)
+    images = JoinedDataset(place.faces("train", crop=chain.crop), photos)
+    perceptual = PerceptualLoss(EfficientNetLiteFeatures(), relative=True) if chain.perceptual_weight else None
+    task = AutoencoderTask(
+        SimVAE(**chain.autoencoder), perceptual=perceptual,
+        perceptual_weight=chain.perceptual_weight, kl_weight=chain.kl_weight,
+    )  # fmt: skip
+    place.fit("autoencoder", task, images, place.faces("val"))
+    trained = place.load(SimVAE, "autoencoder")
+    scale, shift = latent_statistics(trained, DataLoader(place.faces("train"), batch_size=32))
+    normalized = SimVAE(**chain.autoencoder, scaling_factor=scale, shift_factor=shift)
+    normalized.load_state_dict(trained.state_dict())
+    normalized.save_pretrained(place.runs / "autoencoder" / "export")
+
+
+def train_estimator(place: Place) -> None:
+    task = PosteriorMeanTask(UNet(**place.chain.estimator), BlindFaceDegradation())
+    jitter = place.chain.size // 20  # a little more variety of scale and place than the aligned crops have
+    place.fit("estimator", task, place.faces("train", jitter=jitter), place.faces("val"))
+
+
+def train_flow(place: Place) -> None:
+    """Latent flow, on cached pairs: encoder and estimator would otherwise take most of the time."""
+    chain = place.chain
+    coupling = LatentCoupling(place.load(SimVAE, "autoencoder"), place.load(UNet, "estimator"), BlindFaceDegradation())
+    whole = chain.train["flow"]
+    task = FlowTask(HourglassTransformer(**chain.velocity), given_pairs, source_noise=chain.source_noise)
+    validation = precompute_pairs(coupling, place.faces("val"), rounds=1, seed=whole.seed + 1_000_000)
+    jitter = chain.size // 20
+    for piece in range(chain.flow_pieces):
+        pairs = precompute_pairs(
+            coupling, place.faces("train", jitter=jitter), rounds=chain.pair_rounds, seed=whole.seed + piece
+        )
+        stop = whole.steps * (piece + 1) // chain.flow_pieces
+        network = fit(
+            whole, task, pairs, place.runs / "flow", validation=validation, record=dataclasses.asdict(chain),
+            device=place.device, stop=stop,
+        )  # fmt: skip
+    network.save_pretrained(place.runs / "flow" / "export")
+
+
+def train_pixel(place: Place) -> None:
+    chain = place.chain
+    coupling = PixelCoupling(place.load(UNet, "estimator"), BlindFaceDegradation())
+    task = FlowTask(
+        HourglassTransformer(**chain.pixel_velocity), coupling, source_noise=chain.pixel_source_noise
+    )
+    place.fit("pixel", task, place.faces("train", jitter=chain.size // 20), place.faces("val"))
+
+
+STAGES: dict[str, Callable[[Place], None]] = {
+    "autoencoder": train_autoencoder,
+    "estimator": train_estimator,
+    "flow": train_flow,
+    "pixel": train_pixel,
+}

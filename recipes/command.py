@@ -1,0 +1,56 @@
+"""The command line that every chain recipe shares."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from recipes.chain import STAGES, Chain, Place
+
+Stage = Literal["all", "autoencoder", "estimator", "flow", "pixel"]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    data: Path
+    """Folder with faces256/train, faces256/val and photos."""
+    runs: Path = Path("runs")
+    """Where run folders go: RUNS/RECIPE/STAGE."""
+    stage: Annotated[Stage, tyro.conf.arg(aliases=["-s"])] = "all"
+    """Stage to train; each needs the exports of those before it."""
+    device: str | None = None
+    """'cpu', 'cuda', ...; the fastest there is when not given."""
+    threads: int | None = None
+    """Processor threads of this process; all cores when not given."""
+    debug: bool = False
+    """Train the tiny twin: every stage in seconds."""
+    show: bool = False
+    """Print the configuration as JSON and stop."""
+
+
+def main(recipe: Callable[[], Chain], debug: Callable[[], Chain], description: str | None) -> None:
+    """Parse the command line and train the stages asked for."""
+    arguments = tyro.cli(Arguments, description=description)
+    chain = debug() if arguments.debug else recipe()
+    if arguments.show:
+        print(json.dumps(asdict(chain), indent=2, default=str))
+        return
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    name = recipe.__name__ + ("-debug" if arguments.debug else "")
+    place = Place(chain, arguments.data, arguments.runs / name, arguments.device)
+    try:
+        for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
+            STAGES[stage](place)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"{recipe.__name__}: {error}")
+    print(place.runs)
