@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,16 @@ def fit(
     """
     try:
         from accelerate import Accelerator
-        from accelerate.utils import DataLoaderConfiguration
     except ImportError:
         raise ImportError("training needs accelerate: pip install 'pmrf-blocks[train]'") from None
     folder = Path(folder)
     if len(dataset) == 0:  # type: ignore[arg-type]
         raise DataError("0 images to train on")
     accelerator = Accelerator(
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        mixed_precision="no",  # autocast is ours: accelerate fixes its own once for the whole process
         cpu=device is not None and torch.device(device).type == "cpu",
-        dataloader_config=DataLoaderConfiguration(dispatch_batches=False),
     )
+    autocast = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16")
     rank, world = accelerator.process_index, accelerator.num_processes
     task.to(accelerator.device)
     if config.channels_last:
@@ -136,9 +136,10 @@ def fit(
                 batch = _to(next(loader), accelerator.device)
                 generator = derive_generator(config.seed, "step", step, part, rank, device=accelerator.device)
                 last_part = part == config.accumulate - 1
-                with accelerator.no_sync(wrapped) if not last_part else _nothing():
-                    loss, parts = wrapped(batch, generator)
-                    accelerator.backward(loss / config.accumulate)
+                with nullcontext() if last_part else accelerator.no_sync(wrapped):
+                    with autocast:
+                        loss, parts = wrapped(batch, generator)
+                    (loss / config.accumulate).backward()
                 for name, value in {"loss": loss, **parts}.items():
                     values[name] = values.get(name, torch.zeros(())) + value.detach().float().cpu() / config.accumulate
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip or math.inf)
@@ -169,7 +170,7 @@ def fit(
             if validation is not None and (step % config.validate_every == 0 or step == end):
                 with ema.applied(network):
                     task.eval()
-                    with torch.no_grad(), accelerator.autocast():
+                    with torch.no_grad(), autocast:
                         log({f"val_{name}": value for name, value in task.validate(validation, config.seed).items()})
             if step % config.checkpoint_every == 0 and step < end:
                 checkpoint()
@@ -192,9 +193,3 @@ def _to(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     return type(batch)(_to(item, device) for item in batch)
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
