@@ -6,15 +6,22 @@ in restoration/.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+Network = TypeVar("Network", bound="Pretrained")
 
 
 class WeightsError(ValueError):
@@ -52,15 +59,104 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(f"weight file {path} is damaged or not safetensors: {error}") from None
 
 
-class Pretrained(PyTorchModelHubMixin):
-    """Mix-in: save_pretrained(folder), from_pretrained(folder_or_hub_id), push_to_hub(name); strict keys.
+class Pretrained:
+    """Mix-in for a network: save_pretrained(folder), from_pretrained(folder_or_hub_id), push_to_hub(name).
 
-    Weights may be stored in half precision; they are loaded into the network's own dtype.
+    The constructor's arguments are recorded as they were given, defaults included, and written to config.json with
+    the class's name. Dataclasses among them become JSON objects, which the constructor must take back. Loading is
+    strict. Weights may be stored in half precision; they are loaded into the network's own dtype.
     """
 
+    config: dict[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        original = cls.__init__
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def recording(self: Any, *args: Any, **kwargs: Any) -> None:
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            original(self, *args, **kwargs)
+            self.config = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+
+        cls.__init__ = recording  # type: ignore[method-assign]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json and model.safetensors into `folder`, which is created."""
+        assert isinstance(self, nn.Module)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {key: value.contiguous() for key, value in self.state_dict().items()}
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        config = {"class": type(self).__name__, **self.config}
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
     @classmethod
-    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        state_dict = read_safetensors(model_file)
-        check_keys(model, state_dict, str(model_file))
+    def from_pretrained(cls: type[Network], path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> Network:
+        """The network in a folder or of a hub id, in eval mode; WeightsError says what is missing or damaged."""
+        folder = locate(path_or_repo)
+        config = read_json(folder / CONFIG)
+        named = config.pop("class", cls.__name__)
+        if named != cls.__name__:
+            raise WeightsError(f"{folder / CONFIG} describes a {named}, not a {cls.__name__}")
+        try:
+            model = cls(**config)
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"{folder / CONFIG} does not describe a {cls.__name__}: {error}") from None
+        state_dict = read_safetensors(folder / WEIGHTS)
+        assert isinstance(model, nn.Module)
+        check_keys(model, state_dict, str(folder / WEIGHTS))
         model.load_state_dict(state_dict)
-        return model.to(torch.device(map_location)).eval()
+        return model.to(device).eval()
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> None:
+        """Upload what save_pretrained writes; `options` go to huggingface_hub's upload_folder."""
+        from huggingface_hub import create_repo, upload_folder
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            create_repo(repo_id, exist_ok=True)
+            upload_folder(repo_id=repo_id, folder_path=folder, **options)
+
+
+def locate(path_or_repo: str | Path) -> Path:
+    """A local folder, or the snapshot of a hub id 'owner/name' (its JSON and safetensors files alone)."""
+    path = Path(path_or_repo).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise WeightsError(f"{path} is a file; a model is a folder with {CONFIG}, or a hub id")
+    if str(path_or_repo).count("/") != 1 or str(path_or_repo).startswith((".", "/", "~")):
+        raise WeightsError(f"no folder {path}, and not a hub id (owner/name) either")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(path_or_repo), allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # the hub's errors are many: network, authorisation, absence
+        raise WeightsError(f"cannot get {path_or_repo} from the hub: {error}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; WeightsError where it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise WeightsError(f"{path} not found") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is damaged: not a JSON object")
+    return content
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types for an argument."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

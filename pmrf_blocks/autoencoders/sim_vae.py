@@ -85,7 +85,7 @@ class Decoder(nn.Module):
         return self.conv_out(z)
 
 
-class SimVAE(nn.Module, Pretrained, library_name="pmrf_blocks"):
+class SimVAE(nn.Module, Pretrained):
     """Variational autoencoder of plain convolutions and per-pixel norms; 91,030,595 parameters as published (f8c32).
 
     Arguments:

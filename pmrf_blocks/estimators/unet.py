@@ -27,7 +27,7 @@ class ResBlock(nn.Module):
         return x + self.conv2(F.silu(self.conv1(y)))
 
 
-class UNet(nn.Module, Pretrained, library_name="pmrf_blocks"):
+class UNet(nn.Module, Pretrained):
     """Posterior-mean estimator: degraded (B, 3, H, W) in [0, 1] to an estimate of the same shape, not clipped.
 
     Trained with the squared error, its output tends to E[X | Y] (section 2.2, stage 1). It predicts the

@@ -1,0 +1,14 @@
+"""Hourglass transformers: velocity models.
+
+hourglass.py  HourglassTransformer
+block.py      Level and the layer it describes
+layers.py     norms, feed-forward, mapping network
+resample.py   token merge and split
+presets.py    the published sizes
+"""
+
+from pmrf_blocks.transformers.block import Level
+from pmrf_blocks.transformers.hourglass import HourglassTransformer
+from pmrf_blocks.transformers.presets import PRESETS, latent_pmrf_hdit, pmrf_hdit
+
+__all__ = ["PRESETS", "HourglassTransformer", "Level", "latent_pmrf_hdit", "pmrf_hdit"]

@@ -1,0 +1,113 @@
+"""One transformer layer: self-attention of the kind that its level names, then feed-forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pmrf_blocks.attention import AxialRoPE, global_attention, neighborhood_attention_2d, rotate
+from pmrf_blocks.transformers.layers import AdaRMSNorm, DepthwiseConv, FeedForward, zero_init
+
+ATTENTIONS = ("neighborhood", "global", "none")
+COSINE_INIT = 10.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of the hourglass.
+
+    Arguments:
+        width: channels of a token.
+        depth: layers, on the way down and again on the way up (once at the bottom).
+        attention: 'neighborhood', 'global' or 'none' (feed-forward only).
+        kernel_size, dilation: of neighborhood attention. Along an axis where the grid is smaller than
+            kernel_size * dilation the window is the whole axis, without dilation: it cannot reach further.
+        head_width: channels of a head; width must be a multiple of it.
+        ff_ratio: hidden width of the feed-forward layers over width.
+    """
+
+    width: int
+    depth: int
+    attention: str = "neighborhood"
+    kernel_size: int = 7
+    dilation: int = 1
+    head_width: int = 64
+    ff_ratio: int = 3
+
+    def __post_init__(self) -> None:
+        if self.attention not in ATTENTIONS:
+            raise ValueError(f"attention must be one of {', '.join(map(repr, ATTENTIONS))}; got {self.attention!r}")
+        for name in ("width", "depth", "kernel_size", "dilation", "head_width", "ff_ratio"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.width % self.head_width or self.head_width % 16:
+            raise ValueError(
+                f"width must be a multiple of head_width, and head_width of 16; got {self.width}, {self.head_width}"
+            )
+
+
+class SelfAttention(nn.Module):
+    """x + out(attention(rope(q), rope(k), v)), (q, k, v) = qkv(norm(x)).
+
+    `cosine`: q and k are brought to unit length and a learned scale of each head, 10 at first, takes the place of
+    head_width ** -0.5 (PMRF). `depthwise`: a depth-wise convolution follows the qkv projection (Latent-PMRF).
+    """
+
+    def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, backend: str) -> None:
+        super().__init__()
+        self.level, self.backend = level, backend
+        self.heads = level.width // level.head_width
+        self.norm = AdaRMSNorm(level.width, cond_width)
+        self.qkv_proj = nn.Linear(level.width, 3 * level.width, bias=False)
+        self.conv = DepthwiseConv(3 * level.width) if depthwise else None
+        self.scale = nn.Parameter(torch.full((self.heads,), COSINE_INIT)) if cosine else None
+        self.pos_emb = AxialRoPE(level.head_width, self.heads)
+        self.out_proj = zero_init(nn.Linear(level.width, level.width, bias=False))
+
+    def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
+        qkv = self.qkv_proj(self.norm(x, cond))
+        if self.conv is not None:
+            qkv = self.conv(qkv)
+        q, k, v = qkv.unflatten(-1, (3, self.heads, self.level.head_width)).unbind(-3)
+        cos, sin = self.pos_emb.angles(positions)
+        if self.scale is not None:
+            q, k = (cosine_scale(part, self.scale) for part in (q, k))
+        q, k = (rotate(part, cos, sin).to(v.dtype) for part in (q, k))
+        scale = 1.0 if self.scale is not None else self.level.head_width**-0.5
+        return x + self.out_proj(self._attend(q, k, v, scale).flatten(-2))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        if self.level.attention == "global":
+            return global_attention(q, k, v, scale)
+        size, reach = q.shape[1:3], self.level.kernel_size * self.level.dilation
+        kernel = tuple(self.level.kernel_size if reach <= side else side for side in size)
+        dilation = tuple(self.level.dilation if reach <= side else 1 for side in size)
+        return neighborhood_attention_2d(
+            q, k, v, (kernel[0], kernel[1]), dilation=(dilation[0], dilation[1]), scale=scale, backend=self.backend
+        )
+
+
+def cosine_scale(x: Tensor, scale: Tensor) -> Tensor:
+    """x (B, H, W, N, D) at unit length times sqrt(scale) of its head; in float32 at least, returned so."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    wide = x.to(dtype)
+    length = torch.rsqrt(wide.square().sum(-1, keepdim=True) + 1e-6)
+    return wide * (length * scale.to(dtype).sqrt()[:, None])
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention (unless the level has none), then feed-forward; both residual."""
+
+    def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, backend: str) -> None:
+        super().__init__()
+        self.self_attn = None
+        if level.attention != "none":
+            self.self_attn = SelfAttention(level, cond_width, cosine=cosine, depthwise=depthwise, backend=backend)
+        self.ff = FeedForward(level.width, level.ff_ratio * level.width, cond_width, depthwise=depthwise)
+
+    def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
+        if self.self_attn is not None:
+            x = self.self_attn(x, positions, cond)
+        return self.ff(x, cond)

@@ -1,0 +1,114 @@
+"""Small layers of the hourglass transformer. Tokens are (B, H, W, C) throughout."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPS = 1e-6
+
+
+def rms_normalize(x: Tensor, scale: Tensor) -> Tensor:
+    """x / rms(x over the last axis) * scale, computed in float32 at least and returned in x's dtype."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    wide = x.to(dtype)
+    factor = torch.rsqrt(wide.square().mean(-1, keepdim=True) + EPS)
+    return (wide * (factor * scale.to(dtype))).to(x.dtype)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm with a learned scale."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_normalize(x, self.scale)
+
+
+class AdaRMSNorm(nn.Module):
+    """RMS norm whose scale is 1 + a linear map of the condition (B, cond_width), zero at first."""
+
+    def __init__(self, width: int, cond_width: int) -> None:
+        super().__init__()
+        self.linear = zero_init(nn.Linear(cond_width, width, bias=False))
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        return rms_normalize(x, self.linear(cond)[:, None, None, :] + 1.0)
+
+
+class FourierFeatures(nn.Module):
+    """cos and sin of fixed random frequencies: (B, in_features) to (B, width). A buffer, drawn from a fixed seed."""
+
+    weight: Tensor
+
+    def __init__(self, in_features: int, width: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer("weight", torch.randn(width // 2, in_features, generator=generator, device="cpu"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        angle = 2.0 * math.pi * (x.to(self.weight.dtype) @ self.weight.T)
+        return torch.cat((angle.cos(), angle.sin()), -1)
+
+
+class DepthwiseConv(nn.Conv2d):
+    """3x3 convolution of each channel by itself, on tokens (B, H, W, C); starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, padding=1, groups=channels)
+        nn.init.dirac_(self.weight, groups=channels)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The permuted view is channels_last memory, so nothing is copied.
+        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class FeedForward(nn.Module):
+    """x + down(a * gelu(gate)), (a, gate) = up(norm(x)); GEGLU (Shazeer, 2020).
+
+    `cond_width` None takes a plain RMS norm (as the mapping network does), else AdaRMSNorm. `depthwise` puts a
+    depth-wise convolution between the up projection and the gate, as Latent-PMRF does.
+    """
+
+    def __init__(self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False) -> None:
+        super().__init__()
+        self.norm = RMSNorm(width) if cond_width is None else AdaRMSNorm(width, cond_width)
+        self.up_proj = nn.Linear(width, 2 * hidden, bias=False)
+        self.conv = DepthwiseConv(2 * hidden) if depthwise else None
+        self.down_proj = zero_init(nn.Linear(hidden, width, bias=False))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        inner = self.up_proj(self.norm(x) if cond is None else self.norm(x, cond))
+        if self.conv is not None:
+            inner = self.conv(inner)
+        value, gate = inner.chunk(2, -1)
+        return x + self.down_proj(value * F.gelu(gate))
+
+
+class MappingNetwork(nn.Module):
+    """Condition vector (B, width) from the sum of the embeddings: norm, feed-forward blocks, norm."""
+
+    def __init__(self, depth: int, width: int, hidden: int) -> None:
+        super().__init__()
+        self.in_norm = RMSNorm(width)
+        self.blocks = nn.ModuleList(FeedForward(width, hidden) for _ in range(depth))
+        self.out_norm = RMSNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.in_norm(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.out_norm(x)
+
+
+def zero_init(layer: nn.Linear) -> nn.Linear:
+    """The layer with zero weights: what it feeds starts unchanged."""
+    nn.init.zeros_(layer.weight)
+    return layer

@@ -1,0 +1,32 @@
+"""The published velocity models by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pmrf_blocks.transformers.block import Level
+from pmrf_blocks.transformers.hourglass import HourglassTransformer
+
+
+def pmrf_hdit(**changes: Any) -> HourglassTransformer:
+    """PMRF's blind-face model (Ohayon et al., 2025): pixels, patch 4, 160.46 M parameters with the unused
+    augmentation embedding, 159.87 M without (augmentation=False)."""
+    arguments: dict[str, Any] = {"augmentation": True}
+    return HourglassTransformer(**{**arguments, **changes})
+
+
+def latent_pmrf_hdit(**changes: Any) -> HourglassTransformer:
+    """Latent-PMRF's model (section 4.1): latents of 32 channels, patch 1, depths 2, 4, 6, depth-wise convolutions;
+    151.2 M parameters in the paper's table 4, whose exact widths are not published."""
+    arguments: dict[str, Any] = {
+        "in_channels": 32,
+        "patch_size": 1,
+        "levels": (Level(256, 2), Level(512, 4), Level(1024, 6, "global")),
+        "cosine": False,
+        "depthwise": True,
+        "split": "conv",
+    }
+    return HourglassTransformer(**{**arguments, **changes})
+
+
+PRESETS = {"pmrf": pmrf_hdit, "latent-pmrf": latent_pmrf_hdit}

@@ -1,0 +1,60 @@
+"""Between the levels of the hourglass: merging 2x2 tokens into one, and splitting them again beside the skip."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from pmrf_blocks.transformers.layers import zero_init
+
+
+class TokenMerge(nn.Module):
+    """patch x patch tokens to one by a linear map: (B, H, W, C) to (B, H / p, W / p, C')."""
+
+    def __init__(self, in_width: int, out_width: int, patch: int = 2) -> None:
+        super().__init__()
+        self.patch = patch
+        self.proj = nn.Linear(in_width * patch**2, out_width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(rearrange(x, "b (h p) (w q) c -> b h w (p q c)", p=self.patch, q=self.patch))
+
+
+class TokenSplit(nn.Module):
+    """One token to patch x patch by a linear map, then a learned mixture with the skip (half and half at first)."""
+
+    def __init__(self, in_width: int, out_width: int, patch: int = 2) -> None:
+        super().__init__()
+        self.patch = patch
+        self.proj = nn.Linear(in_width, out_width * patch**2, bias=False)
+        self.fac = nn.Parameter(torch.full((1,), 0.5))
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        x = rearrange(self.proj(x), "b h w (p q c) -> b (h p) (w q) c", p=self.patch, q=self.patch)
+        return torch.lerp(skip, x.to(skip.dtype), self.fac.to(skip.dtype))
+
+
+class ConvTokenSplit(nn.Module):
+    """Nearest x2, then a 3x3 convolution to the new width, then the same mixture with the skip (Latent-PMRF)."""
+
+    def __init__(self, in_width: int, out_width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_width, out_width, 3, padding=1, bias=False)
+        self.fac = nn.Parameter(torch.full((1,), 0.5))
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        x = nn.functional.interpolate(x.permute(0, 3, 1, 2), scale_factor=2.0, mode="nearest")
+        return torch.lerp(skip, self.conv(x).permute(0, 2, 3, 1).to(skip.dtype), self.fac.to(skip.dtype))
+
+
+class PatchOut(nn.Module):
+    """Tokens back to patches of pixels, without skip; zero at first, so that the velocity starts at zero."""
+
+    def __init__(self, width: int, channels: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.proj = zero_init(nn.Linear(width, channels * patch**2, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rearrange(self.proj(x), "b h w (p q c) -> b (h p) (w q) c", p=self.patch, q=self.patch)

@@ -1,0 +1,245 @@
+"""The hourglass transformer: published counts, a plain restatement of a layer, derivatives, sizes, saving."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pmrf_blocks.attention import axial_positions
+from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit, pmrf_hdit
+from pmrf_blocks.transformers.block import TransformerLayer
+
+
+def filled(module, seed=0, std=0.2):
+    """The module with all parameters random: zero-initialised layers would hide errors. Scales stay positive."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        parameter.data.copy_(std * torch.randn(parameter.shape, generator=generator))
+        if name.endswith("self_attn.scale"):
+            parameter.data.abs_().add_(1.0)
+    return module
+
+
+def tiny(**changes):
+    arguments = {
+        "in_channels": 3,
+        "levels": (Level(32, 1, kernel_size=3, head_width=16), Level(48, 1, "global", head_width=16)),
+        "patch_size": 2,
+        "mapping_width": 16,
+        "mapping_depth": 1,
+    }
+    return HourglassTransformer(**{**arguments, **changes})
+
+
+FORMS = {"pmrf": {}, "latent": {"cosine": False, "depthwise": True, "split": "conv", "patch_size": 1}}
+
+
+@pytest.mark.parametrize(
+    ("build", "published", "tolerance"),
+    [
+        (pmrf_hdit, 160.46e6, 1e-4),
+        (lambda: pmrf_hdit(augmentation=False), 159.87e6, 1e-4),
+        (latent_pmrf_hdit, 151.2e6, 5e-3),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(build, published, tolerance):
+    with torch.device("meta"):
+        count = sum(p.numel() for p in build().parameters())
+    assert count == pytest.approx(published, rel=tolerance)
+
+
+def restated_layer(layer, x, cond, *, cosine, depthwise):
+    """One layer, image by image and query by query, from the published description."""
+    w = {key: value.double() for key, value in layer.state_dict().items()}
+    heads, width, kernel = layer.self_attn.heads, layer.self_attn.level.head_width, 3
+    height, breadth = x.shape[1:3]
+
+    def norm(h, name):
+        scale = cond @ w[f"{name}.linear.weight"].T + 1
+        return h / (h.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * scale[:, None, None]
+
+    def depth(h, name):
+        if not depthwise:
+            return h
+        padded = F.pad(h, (0, 0, 1, 1, 1, 1))
+        out = torch.zeros_like(h) + w[f"{name}.bias"]
+        for dy in range(3):
+            for dx in range(3):
+                out = out + padded[:, dy : dy + height, dx : dx + breadth] * w[f"{name}.weight"][:, 0, dy, dx]
+        return out
+
+    qkv = depth(norm(x, "self_attn.norm") @ w["self_attn.qkv_proj.weight"].T, "self_attn.conv")
+    q, k, v = qkv.reshape(*x.shape[:3], 3, heads, width).unbind(3)
+    if cosine:
+        root = w["self_attn.scale"].sqrt()[:, None]
+        q, k = (part / (part.pow(2).sum(-1, keepdim=True) + 1e-6).sqrt() * root for part in (q, k))
+    longer = max(height, breadth)
+    quarter = width // 4
+    turned = []
+    for part in (q, k):
+        part = part.clone()
+        for y in range(height):
+            for z in range(breadth):
+                place = ((2 * y + 1 - height) / longer, (2 * z + 1 - breadth) / longer)
+                theta = torch.cat([p * w["self_attn.pos_emb.freqs"] for p in place], -1)
+                a, b = part[:, y, z, :, :quarter].clone(), part[:, y, z, :, quarter : 2 * quarter].clone()
+                part[:, y, z, :, :quarter] = a * theta.cos() - b * theta.sin()
+                part[:, y, z, :, quarter : 2 * quarter] = b * theta.cos() + a * theta.sin()
+        turned.append(part)
+    q, k = turned
+    out = torch.zeros_like(v)
+    for y in range(height):
+        for z in range(breadth):
+            top, left = min(max(y - 1, 0), height - kernel), min(max(z - 1, 0), breadth - kernel)
+            near = (slice(None), slice(top, top + kernel), slice(left, left + kernel))
+            scores = torch.einsum("bnd,bhwnd->bnhw", q[:, y, z], k[near]) * (1 if cosine else width**-0.5)
+            weights = scores.flatten(2).softmax(-1).view_as(scores)
+            out[:, y, z] = torch.einsum("bnhw,bhwnd->bnd", weights, v[near])
+    x = x + out.flatten(-2) @ w["self_attn.out_proj.weight"].T
+    a, gate = depth(norm(x, "ff.norm") @ w["ff.up_proj.weight"].T, "ff.conv").chunk(2, -1)
+    return x + (a * gate * 0.5 * (1 + torch.erf(gate / math.sqrt(2)))) @ w["ff.down_proj.weight"].T
+
+
+@pytest.mark.parametrize(("cosine", "depthwise"), [(True, False), (False, True)])
+def test_a_layer_is_its_description(cosine, depthwise, generator):
+    level = Level(32, 1, kernel_size=3, head_width=16)
+    layer = TransformerLayer(level, 8, cosine=cosine, depthwise=depthwise, backend="auto")
+    filled(layer).double()
+    x = torch.randn(2, 4, 5, 32, generator=generator, dtype=torch.float64)
+    cond = torch.randn(2, 8, generator=generator, dtype=torch.float64)
+    ours = layer(x, axial_positions(4, 5, dtype=torch.float64), cond)
+    expected = restated_layer(layer, x, cond, cosine=cosine, depthwise=depthwise)
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(batch=st.integers(1, 2), height=st.integers(1, 20), width=st.integers(1, 20))
+def test_any_size(form, batch, height, width):
+    x = torch.zeros(batch, 3, height, width)
+    with torch.no_grad():
+        assert tiny(**FORMS[form])(x, torch.zeros(batch)).shape == x.shape
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_velocity_starts_at_zero_and_every_parameter_learns(form, generator):
+    model = tiny(augmentation=form == "pmrf", **FORMS[form])
+    x = torch.randn(2, 3, 16, 12, generator=generator)
+    assert not model(x, 0.5).any()
+    filled(model)(x, torch.rand(2, generator=generator)).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_fourier_features_do_not_depend_on_the_global_state():
+    torch.manual_seed(1)
+    first = tiny().time_emb.weight
+    torch.manual_seed(2)
+    assert torch.equal(first, tiny().time_emb.weight)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forward_and_second_derivatives(form):
+    model = filled(tiny(**FORMS[form]), std=0.3).double()
+    x = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    t = torch.tensor([0.3], dtype=torch.float64)
+    assert torch.autograd.gradgradcheck(lambda x: model(x, t), x.clone().requires_grad_(), fast_mode=True)
+    direction = (torch.ones_like(x), torch.ones_like(t))
+    _, ours = torch.func.jvp(lambda x, t: model(x, t), (x, t), direction)
+    h = 1e-6
+    plus, minus = (model(x + s * h * direction[0], t + s * h * direction[1]) for s in (1, -1))
+    torch.testing.assert_close(ours, (plus - minus) / (2 * h), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_of_a_batch_do_not_mix(form, generator):
+    model = filled(tiny(**FORMS[form]))
+    x, t = torch.randn(3, 3, 16, 16, generator=generator), torch.rand(3, generator=generator)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x, t)[1:2], model(x[1:2], t[1:2]), rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_autocast_is_close(generator):
+    model = filled(tiny(**FORMS["latent"]), std=0.1)
+    x = torch.randn(2, 3, 16, 16, generator=generator)
+    with torch.no_grad():
+        exact = model(x, 0.4)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model(x, 0.4)
+    assert float((rough - exact).norm() / exact.norm()) < 0.03
+
+
+def test_checkpointing_changes_nothing(generator):
+    model = filled(tiny())
+    x = torch.randn(1, 3, 8, 8, generator=generator)
+    gradients = []
+    for flag in (False, True):
+        model.gradient_checkpointing = flag
+        gradients.append(torch.autograd.grad(model(x, 0.2).square().sum(), list(model.parameters())))
+    for plain, recomputed in zip(*gradients):
+        torch.testing.assert_close(plain, recomputed)
+
+
+def test_parameter_groups_hold_every_parameter_once():
+    model = tiny(**FORMS["latent"])
+    groups = model.param_groups(3e-4)
+    ids = [id(p) for group in groups for p in group["params"]]
+    assert sorted(ids) == sorted(id(p) for p in model.parameters())
+    rate = {id(p): group for group in groups for p in group["params"]}
+    assert rate[id(model.mapping.blocks[0].up_proj.weight)]["lr"] == pytest.approx(1e-4)
+    assert rate[id(model.mid_level[0].ff.norm.linear.weight)]["lr"] == pytest.approx(1e-4)
+    fast = rate[id(model.mid_level[0].ff.up_proj.weight)]
+    assert (fast["lr"], fast["weight_decay"]) == (3e-4, True)
+    assert rate[id(model.out_norm.scale)]["weight_decay"] is False
+
+
+def test_save_and_load_bit_for_bit(tmp_path, generator):
+    model = filled(tiny(**FORMS["latent"]))
+    model.save_pretrained(tmp_path)
+    again = HourglassTransformer.from_pretrained(tmp_path)
+    x = torch.randn(1, 3, 8, 8, generator=generator)
+    assert again.levels == model.levels
+    assert torch.equal(model(x, 0.5), again(x, 0.5))
+
+
+def test_backend_can_be_changed(generator):
+    model = filled(tiny())
+    x = torch.randn(1, 3, 40, 40, generator=generator)
+    with torch.no_grad():
+        tiled = model(x, 0.5)
+        model.set_backend("dense")
+        torch.testing.assert_close(model(x, 0.5), tiled, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="backend must be one of"):
+        model.set_backend("fast")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"levels": ()}, "at least one level"),
+        ({"split": "bilinear"}, "split must be one of 'linear', 'conv'; got 'bilinear'"),
+        ({"backend": "fast"}, "backend must be one of"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**arguments)
+
+
+def test_bad_levels():
+    with pytest.raises(ValueError, match="attention must be one of 'neighborhood', 'global', 'none'; got 'window'"):
+        Level(64, 1, "window")
+    with pytest.raises(ValueError, match="width must be a multiple of head_width"):
+        Level(100, 1)
+    with pytest.raises(ValueError, match="depth must be at least 1"):
+        Level(64, 0)
+
+
+def test_bad_inputs():
+    with pytest.raises(ValueError, match=r"x must be \(B, 3, H, W\); got \(1, 4, 8, 8\)"):
+        tiny()(torch.zeros(1, 4, 8, 8), 0.5)
+    with pytest.raises(ValueError, match=r"t must be \(B,\) = \(2,\) or one number; got \(3,\)"):
+        tiny()(torch.zeros(2, 3, 8, 8), torch.zeros(3))
