@@ -34,12 +34,13 @@ def bundled() -> Chain:
         },
         estimator={"widths": (64, 128, 192), "blocks": (2, 3, 3), "unshuffle": 4},
         velocity={
-            "in_channels": 32, "patch_size": 1, "depthwise": True, "mapping_width": 192,
-            "levels": (Level(192, 3), Level(320, 5, attention="global")),
+            "in_channels": 32, "patch_size": 1, "depthwise": True, "cosine": False, "mapping_width": 128,
+            # At 16x16 a 7x7 window costs a processor as much as the rest of the layer: convolutions mix there.
+            "levels": (Level(192, 3, attention="none"), Level(256, 4, attention="global")),
         },
         pixel_velocity={
-            "in_channels": 3, "patch_size": 4, "mapping_width": 192,
-            "levels": (Level(96, 2), Level(192, 2), Level(320, 3, attention="global")),
+            "in_channels": 3, "patch_size": 4, "mapping_width": 128,
+            "levels": (Level(128, 1), Level(192, 4, attention="global")),
         },
         perceptual_weight=0.05,
         kl_weight=1e-6 * (256 / 64) ** 2,  # KL is summed over a crop: the paper's weight per pixel
@@ -67,7 +68,7 @@ def debug() -> Chain:
         photo_size=32,
         autoencoder={"latent_channels": 4, "channels": (8, 16), "blocks_per_level": 1, "middle_blocks": 1},
         estimator={"widths": (8, 16), "blocks": (1, 1), "unshuffle": 2},
-        velocity={"in_channels": 4, "patch_size": 1, "depthwise": True, "mapping_width": 32, "levels": levels},
+        velocity={"in_channels": 4, "patch_size": 1, "depthwise": True, "cosine": False, "mapping_width": 32, "levels": levels},
         pixel_velocity={"in_channels": 3, "patch_size": 4, "mapping_width": 32, "levels": levels},
         perceptual_weight=0.0,
         pair_rounds=1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -9,8 +11,9 @@ from pmrf_blocks.attention.scaled_dot_product import attend
 from pmrf_blocks.attention.windows import Pair
 
 
-def neighborhood_mask(size: Pair, kernel: Pair, dilation: Pair) -> Tensor:
-    """(H * W, H * W) bool: whether query row sees key column."""
+@lru_cache(maxsize=16)
+def neighborhood_mask(size: Pair, kernel: Pair, dilation: Pair, device: torch.device) -> Tensor:
+    """(H * W, H * W) bool on `device`: whether query row sees key column."""
     axes = []
     for length, width, step in zip(size, kernel, dilation):
         p = torch.arange(length)
@@ -19,12 +22,12 @@ def neighborhood_mask(size: Pair, kernel: Pair, dilation: Pair) -> Tensor:
         key = p // step
         axes.append((p[:, None] % step == p % step) & (key >= first) & (key < first + width))
     both = axes[0][:, None, :, None] & axes[1][None, :, None, :]
-    return both.reshape(size[0] * size[1], size[0] * size[1])
+    return both.reshape(size[0] * size[1], size[0] * size[1]).to(device)
 
 
 def dense_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
     size = (q.shape[1], q.shape[2])
-    mask = neighborhood_mask(size, kernel, dilation).to(q.device)
+    mask = neighborhood_mask(size, kernel, dilation, q.device)
     q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))
     return attend(q, k, v, mask, scale).transpose(1, 2).unflatten(1, size)
 

@@ -12,11 +12,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from pmrf_blocks.attention.dense import dense_attention
 from pmrf_blocks.attention.scaled_dot_product import attend
 from pmrf_blocks.attention.windows import Pair, axis_windows
 
 TILE = 8
-WHOLE = 16  # up to this side the grid is one tile: gathering would cost more than it saves
+WHOLE = 16  # up to this side an axis is one tile: gathering would cost more than it saves
 
 
 def tiled_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
@@ -24,6 +25,8 @@ def tiled_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pai
     if dilation != (1, 1):
         return _dilated(q, k, v, kernel, dilation, scale)
     height, width = q.shape[1:3]
+    if height <= WHOLE and width <= WHOLE:
+        return dense_attention(q, k, v, kernel, dilation, scale)
     tile_h, tile_w = (size if size <= WHOLE else TILE for size in (height, width))
     starts, row_masks = axis_windows(height, kernel[0], tile_h)
     gather, column_mask = _columns(width, kernel[1], tile_w, q.device)

@@ -1,0 +1,118 @@
+"""The blind-face degradation y = up(JPEG(down(x * k) + n)) (GFPGAN; ranges of DifFace and PMRF)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pmrf_blocks.degradations.blur import filter2d, gaussian_kernel
+from pmrf_blocks.degradations.checks import check_images, uniform
+from pmrf_blocks.degradations.jpeg import compress
+from pmrf_blocks.degradations.noise import Greyscale
+from pmrf_blocks.degradations.resize import resize
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class BlindFaceParameters:
+    """What one batch is degraded with, (B,) each: enough to do it again.
+
+    Sigmas of the blur in pixels and its angle in radians; down-sampling factor; standard deviation of the noise on
+    [0, 1]; JPEG quality; whether the image turns grey; the seed of each image's noise. `kernel_size` is common.
+    """
+
+    kernel_size: int
+    sigma_x: Tensor
+    sigma_y: Tensor
+    theta: Tensor
+    factor: Tensor
+    noise: Tensor
+    quality: Tensor
+    grey: Tensor
+    noise_seed: Tensor
+
+
+class BlindFaceDegradation:
+    """degradation(x, generator=g) -> (degraded, target), both (B, 3, H, W) in [0, 1].
+
+    Each image is blurred (isotropic or not, half and half), shrunk, made noisy, compressed, brought back to its size
+    and, rarely, turned grey, its target with it; the result is rounded to 8 bits.
+
+    Arguments:
+        kernel_size, sigma, factor: of blur and down-sampling, for images whose shorter side is `reference_size`
+            pixels. At another size all three scale along, so that the same share of the face is lost; None applies
+            them as they are.
+        isotropic, grey: probabilities.
+        noise: range of the noise's standard deviation, of 255.
+        quality: range of whole JPEG qualities, both ends included.
+    """
+
+    def __init__(
+        self,
+        *,
+        kernel_size: int = 41,
+        isotropic: float = 0.5,
+        sigma: Range = (0.1, 15.0),
+        factor: Range = (0.8, 32.0),
+        noise: Range = (0.0, 20.0),
+        quality: tuple[int, int] = (30, 100),
+        grey: float = 0.01,
+        reference_size: int | None = 512,
+    ) -> None:
+        for name, (low, high), least in (
+            ("sigma", sigma, 1e-6), ("factor", factor, 1e-6), ("noise", noise, 0.0), ("quality", quality, 1.0),
+        ):  # fmt: skip
+            if not least <= low <= high:
+                raise ValueError(f"{name} must be a range (low, high) from {least:g} up; got {(low, high)}")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and at least 1; got {kernel_size}")
+        self.kernel_size, self.isotropic, self.sigma, self.factor = kernel_size, isotropic, sigma, factor
+        self.noise, self.quality, self.grey, self.reference_size = noise, quality, grey, reference_size
+        self._to_grey = Greyscale()
+
+    def sample_parameters(self, batch: int, size: int, generator: torch.Generator) -> BlindFaceParameters:
+        """Draw what `batch` images with shorter side `size` are degraded with; on the generator's device."""
+        scale = 1.0 if self.reference_size is None else size / self.reference_size
+        sigma_x = scale * uniform(batch, *self.sigma, generator)
+        sigma_y = scale * uniform(batch, *self.sigma, generator)
+        round_ = uniform(batch, 0.0, 1.0, generator) < self.isotropic
+        return BlindFaceParameters(
+            kernel_size=2 * round(scale * (self.kernel_size // 2)) + 1,
+            sigma_x=sigma_x,
+            sigma_y=torch.where(round_, sigma_x, sigma_y),
+            theta=uniform(batch, -math.pi, math.pi, generator),
+            factor=scale * uniform(batch, *self.factor, generator),
+            noise=uniform(batch, *self.noise, generator) / 255.0,
+            quality=uniform(batch, self.quality[0], self.quality[1] + 1, generator).floor().clamp(max=self.quality[1]),
+            grey=uniform(batch, 0.0, 1.0, generator) < self.grey,
+            noise_seed=torch.randint(2**62, (batch,), generator=generator, device=generator.device),
+        )
+
+    def __call__(self, x: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return self.apply(x, self.sample_parameters(len(x), min(x.shape[-2:]), generator))
+
+    def apply(self, x: Tensor, parameters: BlindFaceParameters) -> tuple[Tensor, Tensor]:
+        """Degrade with given parameters: a pure function, image by image."""
+        x = check_images(x)
+        p = parameters
+        height, width = x.shape[-2:]
+        kernels = gaussian_kernel(p.kernel_size, p.sigma_x, p.sigma_y, p.theta).to(x.device)
+        blurred = filter2d(x, kernels)
+        quality = p.quality.to(x)
+        noise_levels, factors, seeds = p.noise.tolist(), p.factor.tolist(), p.noise_seed.tolist()
+        results = []
+        for i in range(len(x)):  # every image has a size of its own in between
+            small = resize(blurred[i : i + 1], max(1, int(height / factors[i])), max(1, int(width / factors[i])))
+            own = torch.Generator(x.device).manual_seed(seeds[i])
+            small = small + noise_levels[i] * torch.randn(small.shape, generator=own, device=x.device, dtype=x.dtype)
+            results.append(resize(compress(small.clamp(0, 1), quality[i : i + 1]), height, width))
+        degraded = torch.cat(results)
+        if bool(p.grey.any()):
+            grey = p.grey.to(x.device).view(-1, 1, 1, 1)
+            degraded = torch.where(grey, self._to_grey(degraded), degraded)
+            x = torch.where(grey, self._to_grey(x), x)
+        return (degraded * 255.0).round().clamp(0, 255) / 255.0, x

@@ -1,0 +1,37 @@
+"""Resizing as the published pipelines do it."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pmrf_blocks.degradations.checks import check_images
+
+MODES = ("bilinear", "bicubic", "nearest-exact")
+
+
+def resize(x: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor:
+    """(B, C, H, W) to (B, C, height, width), pixel centres aligned at halves.
+
+    'bilinear' does not antialias: OpenCV's INTER_LINEAR. 'bicubic' antialiases when shrinking, as PIL does.
+    'nearest-exact' takes the pixel under each centre.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}; got {mode!r}")
+    if height < 1 or width < 1:
+        raise ValueError(f"height and width must be at least 1; got {height}, {width}")
+    if (height, width) == tuple(x.shape[-2:]):
+        return x
+    if mode == "nearest-exact":
+        return F.interpolate(x, (height, width), mode=mode)
+    return F.interpolate(x, (height, width), mode=mode, align_corners=False, antialias=mode == "bicubic")
+
+
+class Resize:
+    """Resize every image to (height, width); bicubic overshoot is clipped to [0, 1]."""
+
+    def __init__(self, height: int, width: int, mode: str = "bilinear") -> None:
+        self.height, self.width, self.mode = height, width, mode
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return resize(check_images(x), self.height, self.width, self.mode).clamp(0, 1)
