@@ -1,0 +1,1 @@
+"""One command a file, each with run(arguments) -> exit status; files.py and devices.py are shared."""

@@ -1,0 +1,49 @@
+"""pmrf-blocks info"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from typing import Any
+
+import torch
+
+from pmrf_blocks import __version__
+from pmrf_blocks.attention import available_backends
+from pmrf_blocks.pretrained import WeightsError, read_json
+from pmrf_blocks.restoration import BUNDLED
+from pmrf_blocks.training.environment import processor_name
+
+
+def gather() -> dict[str, Any]:
+    """What `info` shows, as plain JSON types."""
+    devices = {"cpu": f"{processor_name()}, {os.cpu_count()} cores"}
+    for index in range(torch.cuda.device_count()):
+        devices[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+    if torch.backends.mps.is_available():
+        devices["mps"] = "Apple GPU"
+    try:
+        model: dict[str, Any] = {"folder": str(BUNDLED), **read_json(BUNDLED / "provenance.json")}
+    except WeightsError as error:
+        model = {"error": str(error)}
+    return {
+        "versions": {"pmrf-blocks": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "devices": devices,
+        "attention backends": {name: reason or "available" for name, reason in available_backends().items()},
+        "bundled model": model,
+    }
+
+
+def run(arguments: argparse.Namespace) -> int:
+    facts = gather()
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    for title, section in facts.items():
+        print(title)
+        width = max(map(len, section))
+        for name, value in section.items():
+            print(f"  {name:{width}}  {value}")
+    return 0

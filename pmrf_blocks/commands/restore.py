@@ -1,0 +1,64 @@
+"""pmrf-blocks restore"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pmrf_blocks.commands.devices import choose_device, choose_dtype
+from pmrf_blocks.commands.files import ArgumentError, collect, for_each
+from pmrf_blocks.data.photographs import Photograph, save_image, write_photograph
+from pmrf_blocks.flow import SOLVERS
+from pmrf_blocks.pretrained import WeightsError
+from pmrf_blocks.restoration import Restorer, comparison, load_restorer, restore_photograph
+
+TILE = 256
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        if arguments.solver not in SOLVERS:
+            raise ArgumentError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {arguments.solver!r}")
+        if arguments.source_noise is not None and arguments.source_noise < 0:
+            raise ArgumentError(f"--source-noise must be at least 0; got {arguments.source_noise}")
+        files = collect(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
+        device = choose_device(arguments.device)
+        dtype = choose_dtype(arguments.dtype, device)
+        restorer: Restorer = load_restorer(arguments.model, device=device)
+    except (ArgumentError, WeightsError) as error:
+        print(f"pmrf-blocks restore: {error}", file=sys.stderr)
+        return 2
+    steps = arguments.steps or restorer.steps
+    units = 1 if arguments.posterior_mean_only else steps
+    with tqdm(total=units * len(files.paths), desc="restore", unit="step", file=sys.stderr) as bar:
+
+        def work(photograph: Photograph, path: Path, target: Path) -> None:
+            compared = target.with_name(f"{target.stem}_compare.png")
+            if arguments.compare:
+                files.check(compared)
+            restored = restore_photograph(
+                restorer,
+                photograph,
+                size=arguments.size,
+                steps=steps,
+                solver=arguments.solver,
+                seed=arguments.seed,
+                source_noise=arguments.source_noise,
+                posterior_mean_only=arguments.posterior_mean_only,
+                dtype=dtype,
+                progress=lambda done, of: bar.update(),
+            )
+            if arguments.compare:
+                tiles = [("input", restored.degraded), ("posterior mean", restored.posterior_mean)]
+                if not arguments.posterior_mean_only:
+                    tiles.append(("restored", restored.result.pixels))
+                width = max(TILE, min(512, restored.degraded.shape[-1]))
+                save_image(comparison([tiles], tile=width), compared)
+            write_photograph(restored.result, target)
+            bar.write(str(target), file=sys.stdout)
+
+        skipped = for_each(files, bar, units, work)
+    return 1 if skipped else 0
