@@ -52,7 +52,7 @@ def bundled() -> Chain:
             "autoencoder": replace(common, steps=5000, lr=4e-4, weight_decay=0.01),
             "estimator": common,
             "flow": replace(flow, steps=4000, batch_size=32),
-            "pixel": replace(flow, steps=4000),
+            "pixel": replace(flow, steps=3000),
         },
     )  # fmt: skip
 
