@@ -46,7 +46,7 @@ def bundled() -> Chain:
         kl_weight=1e-6 * (256 / 64) ** 2,  # KL is summed over a crop: the paper's weight per pixel
         source_noise=0.025,
         pixel_source_noise=0.1,
-        pair_rounds=6,
+        pair_rounds=4,
         flow_pieces=3,
         train={
             "autoencoder": replace(common, steps=5000, lr=4e-4, weight_decay=0.01),
