@@ -43,7 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _inputs(restore)
     restore.add_argument("--steps", type=_positive, help="solver steps; more are slower (default: the model's own)")
-    restore.add_argument("--solver", default="euler", metavar="NAME", help="euler, midpoint, heun or rk4 (default: euler)")
+    restore.add_argument(
+        "--solver", default="euler", metavar="NAME", help="euler, midpoint, heun or rk4 (default: euler)"
+    )
     restore.add_argument("--seed", type=int, default=0, help="of the noise on the flow's source (default: 0)")
     restore.add_argument(
         "--source-noise", type=float, metavar="SIGMA", help="noise on the flow's source (default: as trained)"
@@ -72,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         "degrade",
         "make degraded copies of photographs",
         "The blind-face pipeline blurs, shrinks, adds noise, compresses as JPEG and enlarges again, each at random;\n"
-        "strength scales with the picture's size. A picture's degradation depends on --seed and its file name alone.\n\n"
+        "strength scales with the picture's size. File name and --seed decide it.\n\n"
         "example:\n  pmrf-blocks degrade faces/ --output degraded/ --seed 1\n\n" + WRITING,
     )
     _inputs(degrade)

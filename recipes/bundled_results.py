@@ -8,23 +8,15 @@ blind-face degradation at the bundled size, once for each seed.
 
 from __future__ import annotations
 
-import json
-import statistics
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from torch import Tensor
-from tqdm import tqdm
 
-from pmrf_blocks.data import ImageDataset, find_images
 from pmrf_blocks.degradations import BlindFaceDegradation
-from pmrf_blocks.metrics import efficientnet_lite0_features, frechet_distance, mmd_rbf, ms_ssim, psnr
-from pmrf_blocks.restoration import load_restorer, write_comparison
+from pmrf_blocks.metrics import frechet_distance, mmd_rbf, ms_ssim, psnr
 from pmrf_blocks.seeding import derive_generator
-from pmrf_blocks.training.environment import describe_environment
 
 ROWS = {
     "degraded": "degraded input",
@@ -66,8 +58,18 @@ def outputs(images: Tensor, latent: torch.nn.Module, pixel: torch.nn.Module, see
     theirs = pixel.restore(degraded, seed=[seed * 1000 + i for i in range(len(images))])
     vae = latent.autoencoder
     assert isinstance(vae, torch.nn.Module)
-    through = {name: (0.5 * (vae(2.0 * x - 1.0) + 1.0)).clamp(0, 1) for name, x in (("vae", target), ("mean_vae", ours.posterior_mean))}
-    return {"target": target, "degraded": degraded, "mean": ours.posterior_mean, "latent": ours.image, "pixel": theirs.image, **through}
+    through = {
+        name: (0.5 * (vae(2.0 * x - 1.0) + 1.0)).clamp(0, 1)
+        for name, x in (("vae", target), ("mean_vae", ours.posterior_mean))
+    }
+    return {
+        "target": target,
+        "degraded": degraded,
+        "mean": ours.posterior_mean,
+        "latent": ours.image,
+        "pixel": theirs.image,
+        **through,
+    }
 
 
 def score(sets: dict[str, Tensor], extractor: torch.nn.Module) -> dict[str, dict[str, float]]:

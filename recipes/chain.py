@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pmrf_blocks.autoencoders import SimVAE
@@ -82,7 +81,7 @@ class Place:
         return ImageDataset(paths, size=size + jitter, crop=crop or size, flip=train, keep=True)
 
     def fit(self, stage: str, task: Any, dataset: Dataset, validation: Dataset | None) -> None:
-        network = fit(
+        network: Any = fit(
             self.chain.train[stage], task, dataset, self.runs / stage, validation=validation,
             record=dataclasses.asdict(self.chain), device=self.device,
         )  # fmt: skip
@@ -128,7 +127,7 @@ def train_flow(place: Place) -> None:
             coupling, place.faces("train", jitter=jitter), rounds=chain.pair_rounds, seed=whole.seed + piece
         )
         stop = whole.steps * (piece + 1) // chain.flow_pieces
-        network = fit(
+        network: Any = fit(
             whole, task, pairs, place.runs / "flow", validation=validation, record=dataclasses.asdict(chain),
             device=place.device, stop=stop,
         )  # fmt: skip
@@ -138,9 +137,7 @@ def train_flow(place: Place) -> None:
 def train_pixel(place: Place) -> None:
     chain = place.chain
     coupling = PixelCoupling(place.load(UNet, "estimator"), BlindFaceDegradation())
-    task = FlowTask(
-        HourglassTransformer(**chain.pixel_velocity), coupling, source_noise=chain.pixel_source_noise
-    )
+    task = FlowTask(HourglassTransformer(**chain.pixel_velocity), coupling, source_noise=chain.pixel_source_noise)
     place.fit("pixel", task, place.faces("train", jitter=chain.size // 20), place.faces("val"))
 
 

@@ -30,5 +30,3 @@ def dense_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pai
     mask = neighborhood_mask(size, kernel, dilation, q.device)
     q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))
     return attend(q, k, v, mask, scale).transpose(1, 2).unflatten(1, size)
-
-

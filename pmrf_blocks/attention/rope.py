@@ -15,9 +15,7 @@ def axial_positions(
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1; got {height}, {width}")
     longer = max(height, width)
-    axes = [
-        (2.0 * torch.arange(size, device=device, dtype=dtype) + 1.0 - size) / longer for size in (height, width)
-    ]
+    axes = [(2.0 * torch.arange(size, device=device, dtype=dtype) + 1.0 - size) / longer for size in (height, width)]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
 
 

@@ -12,10 +12,10 @@ Pair = tuple[int, int]
 
 def as_pair(name: str, value: int | Pair) -> Pair:
     """(height, width) of an int or a pair of ints, each at least 1."""
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = (value, value) if isinstance(value, int) else value
     if len(pair) != 2 or not all(isinstance(v, int) and v >= 1 for v in pair):
         raise ValueError(f"{name} must be a positive int or a pair of them; got {value!r}")
-    return pair  # type: ignore[return-value]
+    return pair[0], pair[1]
 
 
 def check_arguments(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair) -> None:
@@ -33,9 +33,7 @@ def check_arguments(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pai
         raise ValueError(f"q, k and v must be on one device; got {q.device}, {k.device}, {v.device}")
     for axis, size, width, step in zip(("height", "width"), q.shape[1:3], kernel, dilation):
         if width * step > size:
-            raise ValueError(
-                f"kernel_size * dilation must not exceed the grid: {width} * {step} > {axis} {size}"
-            )
+            raise ValueError(f"kernel_size * dilation must not exceed the grid: {width} * {step} > {axis} {size}")
 
 
 def window_start(position: Tensor, size: int, kernel: int) -> Tensor:

@@ -118,7 +118,11 @@ class SimVAE(nn.Module, Pretrained):
         for name, value, valid in (("norm", norm, NORMS), ("upsample", upsample, UPSAMPLERS)):
             if value not in valid:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, valid))}; got {value!r}")
-        sizes = {"latent_channels": latent_channels, "blocks_per_level": blocks_per_level, "middle_blocks": middle_blocks}
+        sizes = {
+            "latent_channels": latent_channels,
+            "blocks_per_level": blocks_per_level,
+            "middle_blocks": middle_blocks,
+        }
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1; got {size}")

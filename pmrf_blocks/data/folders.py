@@ -22,7 +22,7 @@ class DataError(ValueError):
 class SampleKey(NamedTuple):
     """Which image, and the seed of its random crop and flip."""
 
-    index: int
+    image: int
     seed: int
 
 
@@ -49,7 +49,7 @@ class ImageDataset(Dataset[Tensor]):
         flip: mirror half of the samples left to right.
         keep: hold decoded images in memory after their first use.
 
-    Items are addressed by SampleKey(index, seed), so that crop and flip are functions of the seed alone, in any
+    Items are addressed by SampleKey(image, seed), so that crop and flip are functions of the seed alone, in any
     worker process; a plain index is read with seed 0.
     """
 

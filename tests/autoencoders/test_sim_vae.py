@@ -164,7 +164,9 @@ def test_foreign_weights_are_listed(tmp_path):
     other = tmp_path / "other"
     tiny().save_pretrained(other)
     (tmp_path / "model.safetensors").replace(other / "model.safetensors")
-    with pytest.raises(WeightsError, match=r"of another shape: .*conv_out\.weight \(12, 24, 3, 3\) for \(8, 24, 3, 3\)"):
+    with pytest.raises(
+        WeightsError, match=r"of another shape: .*conv_out\.weight \(12, 24, 3, 3\) for \(8, 24, 3, 3\)"
+    ):
         SimVAE.from_pretrained(other)
 
 

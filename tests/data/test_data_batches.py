@@ -27,20 +27,20 @@ def test_a_resumed_stream_goes_on_where_it_was(length, batch, start):
 def test_processes_together_see_the_whole_batch(length, batch, world):
     whole = take(4, length=length, batch_size=batch * world)
     parts = [take(4, length=length, batch_size=batch, rank=rank, world_size=world) for rank in range(world)]
-    assert whole == [sum((part[i] for part in parts), []) for i in range(4)]
+    assert whole == [[key for part in parts for key in part[i]] for i in range(4)]
 
 
 @given(length=st.integers(1, 20))
 def test_every_epoch_holds_every_image_once(length):
     keys = [key for batch in take(3 * length, length=length, batch_size=1) for key in batch]
     for epoch in range(3):
-        assert sorted(key.index for key in keys[epoch * length : (epoch + 1) * length]) == list(range(length))
+        assert sorted(key.image for key in keys[epoch * length : (epoch + 1) * length]) == list(range(length))
     assert len({key.seed for key in keys}) == len(keys)
 
 
 def test_epochs_differ_in_order():
     first, second = take(2, length=50, batch_size=50)
-    assert [key.index for key in first] != [key.index for key in second]
+    assert [key.image for key in first] != [key.image for key in second]
 
 
 def test_seeds_tell_kinds_and_boundaries_apart():

@@ -79,7 +79,9 @@ def test_bilinear_is_opencvs_inter_linear(height, width, new):
 def test_jpeg_is_libjpegs(quality, height, width):
     x = photograph(height, width)
     buffer = io.BytesIO()
-    Image.fromarray((to_cv(x) * 255).round().astype(np.uint8)).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    Image.fromarray((to_cv(x) * 255).round().astype(np.uint8)).save(
+        buffer, "JPEG", quality=quality, subsampling="4:2:0"
+    )
     expected = from_cv(np.array(Image.open(buffer))).float()
     difference = (JPEG(quality)(x) * 255 - expected).abs()
     # libjpeg's integer transform rounds otherwise now and then, which moves a coefficient by one step

@@ -89,7 +89,9 @@ def test_seeds_reproduce_and_matter(generator):
     state = torch.get_rng_state()
     assert torch.equal(model.restore(x, seed=1).image, model.restore(x, seed=1).image)
     assert not torch.equal(model.restore(x, seed=1).image, model.restore(x, seed=2).image)
-    assert torch.equal(model.restore(x, seed=1, source_noise=0.0).image, model.restore(x, seed=2, source_noise=0.0).image)
+    assert torch.equal(
+        model.restore(x, seed=1, source_noise=0.0).image, model.restore(x, seed=2, source_noise=0.0).image
+    )
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -146,7 +148,7 @@ def test_half_precision_storage_is_half_the_size(tmp_path, generator):
 
 
 def test_damaged_models_are_named(tmp_path):
-    with pytest.raises(WeightsError, match="no folder .* and not a hub id"):
+    with pytest.raises(WeightsError, match=r"no folder .* and not a hub id"):
         load_restorer(tmp_path / "absent")
     build(PMRF).save_pretrained(tmp_path)
     with pytest.raises(WeightsError, match="holds a PMRF, not a LatentPMRF"):
