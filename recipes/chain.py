@@ -7,11 +7,13 @@ assemble (both pipelines, from what the stages exported).
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pmrf_blocks.autoencoders import SimVAE
@@ -19,6 +21,7 @@ from pmrf_blocks.data import ImageDataset, JoinedDataset, find_images
 from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.estimators import UNet
 from pmrf_blocks.losses import EfficientNetLiteFeatures, PerceptualLoss
+from pmrf_blocks.restoration import PMRF, LatentPMRF
 from pmrf_blocks.training import (
     AutoencoderTask,
     FlowTask,
@@ -32,6 +35,7 @@ from pmrf_blocks.training import (
     precompute_pairs,
 )
 from pmrf_blocks.transformers import HourglassTransformer
+from recipes.provenance import describe_data, stage_provenance
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,14 @@ class Chain:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a chain reads and writes: image folders below `data`, stage folders below `runs`."""
+    """Where a chain reads and writes: image folders below `data`, stage folders below `runs`, pipelines in `weights`
+    (None: RUNS/assembled)."""
 
     chain: Chain
     data: Path
     runs: Path
     device: str | None = None
+    weights: Path | None = None
 
     def faces(self, split: str, *, jitter: int = 0, crop: int | None = None) -> ImageDataset:
         size = self.chain.size
@@ -141,9 +147,36 @@ def train_pixel(place: Place) -> None:
     place.fit("pixel", task, place.faces("train", jitter=chain.size // 20), place.faces("val"))
 
 
+def assemble(place: Place) -> None:
+    """Both pipelines in half precision, and provenance.json; PMRF in the folder pixel, with the same estimator."""
+    chain, folder = place.chain, place.weights or place.runs / "assembled"
+    estimator = place.load(UNet, "estimator")
+    latent = LatentPMRF(
+        autoencoder=place.load(SimVAE, "autoencoder"),
+        estimator=estimator,
+        velocity=place.load(HourglassTransformer, "flow"),
+        size=chain.size,
+        source_noise=chain.source_noise,
+    )
+    latent.save_pretrained(folder, dtype=torch.float16)
+    velocity = place.load(HourglassTransformer, "pixel")
+    pixel = PMRF(estimator=estimator, velocity=velocity, size=chain.size, source_noise=chain.pixel_source_noise)
+    pixel.save_pretrained(folder / "pixel", dtype=torch.float16, shared=("estimator",))
+    counts = {name: len(find_images(place.data / name)) for name in ("faces256/train", "photos")}
+    networks = {**dict(latent.named_children()), "pixel velocity": velocity}
+    provenance = {
+        "size": chain.size,
+        "data": describe_data(counts),
+        "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()},
+        "stages": {stage: stage_provenance(place.runs / stage) for stage in chain.train},
+    }
+    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
+
+
 STAGES: dict[str, Callable[[Place], None]] = {
     "autoencoder": train_autoencoder,
     "estimator": train_estimator,
     "flow": train_flow,
     "pixel": train_pixel,
+    "assemble": assemble,
 }

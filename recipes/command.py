@@ -14,7 +14,7 @@ import tyro
 
 from recipes.chain import STAGES, Chain, Place
 
-Stage = Literal["all", "autoencoder", "estimator", "flow", "pixel"]
+Stage = Literal["all", "autoencoder", "estimator", "flow", "pixel", "assemble"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Arguments:
     """Stage to train; each needs the exports of those before it."""
     device: str | None = None
     """'cpu', 'cuda', ...; the fastest there is when not given."""
+    weights: Path | None = None
+    """Where the stage assemble writes the pipelines; RUNS/RECIPE/assembled when not given."""
     threads: int | None = None
     """Processor threads of this process; all cores when not given."""
     debug: bool = False
@@ -45,7 +47,7 @@ def main(recipe: Callable[[], Chain], debug: Callable[[], Chain], description: s
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     name = recipe.__name__ + ("-debug" if arguments.debug else "")
-    place = Place(chain, arguments.data, arguments.runs / name, arguments.device)
+    place = Place(chain, arguments.data, arguments.runs / name, arguments.device, arguments.weights)
     try:
         for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
             STAGES[stage](place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,23 +31,36 @@ Pipeline = TypeVar("Pipeline", bound="SavedPipeline")
 class SavedPipeline:
     """Mix-in of the pipelines: save_pretrained(folder) and from_pretrained(folder_or_hub_id)."""
 
-    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """Write the pipeline; `dtype` (such as torch.float16) stores smaller weights than the networks hold."""
+    def save_pretrained(
+        self, folder: str | Path, *, dtype: torch.dtype | None = None, shared: Sequence[str] = ()
+    ) -> None:
+        """Write the pipeline.
+
+        Arguments:
+            dtype: such as torch.float16: stores smaller weights than the networks hold.
+            shared: networks that are not written because the folder above this one already holds them.
+        """
         assert isinstance(self, nn.Module)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         networks = dict(self.named_children())
+        for name in shared:
+            if not (folder.parent / name / CONFIG).is_file():
+                raise ValueError(f"shared network {name!r} is not in {folder.parent}")
         for name, network in networks.items():
             if type(network).__name__ not in NETWORKS:
                 raise ValueError(
                     f"{name} must be one of {', '.join(NETWORKS)} to be saved; got {type(network).__name__}"
                 )
+            if name in shared:
+                continue
             stored: Any = network if dtype is None else copy.deepcopy(network).to(dtype)
             stored.save_pretrained(folder / name)
         config = {
             "pipeline": type(self).__name__,
             "networks": {name: type(network).__name__ for name, network in networks.items()},
             "settings": {name: getattr(self, name) for name in SETTINGS},
+            **({"shared": list(shared)} if shared else {}),
         }
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
@@ -62,10 +76,14 @@ class SavedPipeline:
 
 
 def load_restorer(path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> Any:
-    """The pipeline in a folder, of a hub id, or 'bundled' (the one that ships), in eval mode on `device`."""
+    """The pipeline in a folder, of a hub id, or one that ships, in eval mode on `device`.
+
+    'bundled' is Latent-PMRF; 'bundled-pixel' is PMRF on the same posterior mean, for comparison.
+    """
     from pmrf_blocks.restoration import pipelines
 
-    folder = BUNDLED if str(path_or_repo) == "bundled" else locate(path_or_repo)
+    shipped = {"bundled": BUNDLED, "bundled-pixel": BUNDLED / "pixel"}
+    folder = shipped.get(str(path_or_repo)) or locate(path_or_repo)
     config = read_json(folder / CONFIG)
     try:
         kind, networks, settings = config["pipeline"], config["networks"], config["settings"]
@@ -77,7 +95,8 @@ def load_restorer(path_or_repo: str | Path, *, device: str | torch.device = "cpu
     for name, network in networks.items():
         if network not in NETWORKS:
             raise WeightsError(f"{folder / CONFIG}: {name} must be one of {', '.join(NETWORKS)}; got {network!r}")
-        parts[name] = getattr(import_module(NETWORKS[network]), network).from_pretrained(folder / name)
+        place = folder.parent if name in config.get("shared", ()) else folder
+        parts[name] = getattr(import_module(NETWORKS[network]), network).from_pretrained(place / name)
     if kind == "PosteriorMean":
         settings = {"size": settings["size"]}
     return getattr(pipelines, kind)(**parts, **settings).to(device).eval()
