@@ -1,8 +1,11 @@
-"""Estimators of the posterior mean E[X | Y].
+"""Posterior-mean estimators: degraded images (B, 3, H, W) in [0, 1] to an estimate of E[X | Y] of the same shape.
 
-unet.py  UNet: small and fast, of the bundled model
+swinir.py  SwinIR, its presets difface_swinir() and pmrf_swinir(), load_swinir_weights()
+swin.py    its transformer layers
+unet.py    UNet: small and convolutional, the estimator of the bundled model
 """
 
+from pmrf_blocks.estimators.swinir import SwinIR, difface_swinir, load_swinir_weights, pmrf_swinir
 from pmrf_blocks.estimators.unet import UNet
 
-__all__ = ["UNet"]
+__all__ = ["SwinIR", "UNet", "difface_swinir", "load_swinir_weights", "pmrf_swinir"]
