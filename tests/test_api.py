@@ -1,0 +1,72 @@
+"""The public names and the weights' names: users' code and files depend on both."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.transformers import HourglassTransformer, Level
+
+PUBLIC = {
+    "attention": "available_backends axial_positions AxialRoPE global_attention neighborhood_attention_2d "
+    "resolve_backend rotate",
+    "autoencoders": "DiagonalGaussian SimVAE",
+    "transformers": "HourglassTransformer latent_pmrf_hdit Level pmrf_hdit PRESETS",
+    "estimators": "difface_swinir load_swinir_weights pmrf_swinir SwinIR UNet",
+    "flow": "add_source_noise consistency_flow_matching_loss DISTRIBUTIONS integrate IntegrationResult interpolate "
+    "rectified_flow_loss sample_time SOLVERS Tableau",
+    "degradations": "BlindFaceDegradation BlindFaceParameters build_degradation ControlledDegradation gaussian_kernel "
+    "GaussianBlur GaussianNoise Greyscale JPEG PIPELINES RandomMask Resize SuperResolution",
+    "losses": "EfficientNetLiteFeatures FeatureNetwork PerceptualLoss REAL_ESRGAN_WEIGHTS VGG19Features",
+    "metrics": "efficientnet_lite0_features EfficientNetLite0 frechet_distance ind_rmse mmd_rbf ms_ssim "
+    "MS_SSIM_WEIGHTS psnr ssim",
+    "data": "DataError EndlessBatches find_images IMAGE_SUFFIXES ImageDataset JoinedDataset SampleKey",
+    "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling PairDataset PixelCoupling "
+    "PosteriorMeanTask precompute_pairs TrainConfig TrainingError",
+    "restoration": "BUNDLED comparison LatentPMRF load_restorer NonFiniteError PMRF PosteriorMean restore_photograph "
+    "Restored RestoredPhotograph Restorer",
+}
+
+
+@pytest.mark.parametrize("room", PUBLIC)
+def test_public_names(room):
+    module = importlib.import_module(f"pmrf_blocks.{room}")
+    assert set(module.__all__) == set(PUBLIC[room].split())
+    for name in module.__all__:
+        value = getattr(module, name)
+        assert not callable(value) or value.__doc__, f"{name} has no docstring"
+
+
+def test_import_is_light():
+    code = "import sys, pmrf_blocks; print(sorted(m for m in sys.modules if m.startswith(('torch', 'pmrf_blocks.'))))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_names_of_the_weights():
+    with torch.device("meta"):
+        vae = SimVAE(latent_channels=2, channels=(8, 16), blocks_per_level=1, middle_blocks=1)
+        level = Level(64, 1)
+        hdit = HourglassTransformer(in_channels=2, levels=(level, Level(128, 1, attention="global")), depthwise=True)
+    assert {name.rsplit(".", 1)[0] for name in vae.state_dict()} == {
+        f"{half}.{part}"
+        for half, resize in (("encoder", "down_blocks.0.downsampler.conv"), ("decoder", "up_blocks.0.upsampler.conv"))
+        for part in ("conv_in", "conv_out", resize)
+    } | {
+        f"{half}.{block}.resnets.{i}.{layer}"
+        for half, blocks in (
+            ("encoder", {"down_blocks.0": 1, "down_blocks.1": 1, "mid_block": 1}),
+            ("decoder", {"mid_block": 1, "up_blocks.0": 2, "up_blocks.1": 2}),
+        )
+        for block, count in blocks.items()
+        for i in range(count)
+        for layer in ("norm", "conv1", "conv2")
+    }
+    tops = {name.split(".")[0] for name in hdit.state_dict()}
+    assert tops == {
+        "time_emb", "time_in_proj", "mapping", "patch_in", "down_levels", "merges", "mid_level", "splits", "up_levels",
+        "out_norm", "patch_out",
+    }  # fmt: skip

@@ -1,0 +1,196 @@
+"""What each stage minimises, against its formula; the flow's pairs; gradients over processes."""
+
+import math
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from torch import nn
+
+from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.data import SampleKey
+from pmrf_blocks.training import (
+    AutoencoderTask,
+    FlowTask,
+    LatentCoupling,
+    PixelCoupling,
+    PosteriorMeanTask,
+    given_pairs,
+    latent_statistics,
+    precompute_pairs,
+)
+from pmrf_blocks.training.couplings import PairDataset
+
+
+def tiny_vae(**arguments):
+    torch.manual_seed(0)
+    return SimVAE(latent_channels=2, channels=(4, 8), blocks_per_level=1, middle_blocks=1, **arguments)
+
+
+def pixels(generator, batch=2, size=8):
+    return torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, generator=generator)
+
+
+def darken(x, *, generator):
+    return 0.5 * x, x
+
+
+class Halve(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x, t=None):
+        return self.scale * x
+
+
+def test_autoencoder_loss_is_equation_9(generator):
+    task = AutoencoderTask(tiny_vae(), kl_weight=0.25)
+    batch = pixels(generator)
+    loss, parts = task(batch, torch.Generator().manual_seed(3))
+    x = batch.float() / 127.5 - 1.0
+    posterior = task.network.encode(x)
+    noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(3))
+    y = task.network.decode(posterior.mean + posterior.std * noise)
+    kl = 0.5 * (posterior.mean**2 + posterior.std**2 - 1.0 - posterior.logvar).sum((1, 2, 3)).mean()
+    assert float(parts["l1"].detach()) == pytest.approx(float((y - x).abs().mean().detach()), rel=1e-4)
+    assert float(parts["kl"].detach()) == pytest.approx(float(kl.detach()), rel=1e-4)
+    assert float(loss.detach()) == pytest.approx(float((parts["l1"] + 0.25 * parts["kl"]).detach()), rel=1e-5)
+
+
+def test_posterior_mean_loss_is_the_squared_error(generator):
+    task = PosteriorMeanTask(Halve(), darken)
+    batch = pixels(generator)
+    loss, _ = task(batch, generator)
+    assert float(loss.detach()) == pytest.approx(float((0.75 * batch.float() / 255.0).square().mean()))
+    scores = task.scores(batch[:1], generator)
+    assert scores["psnr"] < scores["psnr_degraded"]
+
+
+def test_flow_loss_is_equation_3(generator):
+    x0, x1 = torch.randn(2, 64, 1, 2, 2, generator=generator)
+    loss, _ = FlowTask(Halve(), given_pairs, source_noise=0.1)((x0, x1), torch.Generator().manual_seed(5))
+    own = torch.Generator().manual_seed(5)
+    noisy = x0 + 0.1 * torch.randn(x0.shape, generator=own)
+    t = torch.rand(64, generator=own).view(-1, 1, 1, 1)
+    expected = (0.5 * ((1 - t) * noisy + t * x1) - (x1 - noisy)).square().mean()
+    # Stratified or not, the times are uniform: the losses agree within the spread of 64 draws.
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=0.25)
+
+
+def test_source_noise_raises_the_least_loss_by_its_variance(generator):
+    """A perfect velocity for identical pairs is zero; with noise s on the source its loss is s^2."""
+    zero = Halve()
+    nn.init.zeros_(zero.scale)
+    x = torch.randn(512, 2, 4, 4, generator=generator)
+    loss, _ = FlowTask(zero, given_pairs, source_noise=0.3)((x, x), generator)
+    assert float(loss.detach()) == pytest.approx(0.09, rel=0.05)
+
+
+def test_couplings_are_the_papers_pairs(generator):
+    vae = tiny_vae(scaling_factor=2.0, shift_factor=0.25)
+    batch = pixels(generator)
+    x = batch.float() / 255.0
+    with torch.no_grad():
+        mean, target = PixelCoupling(Halve(), darken)(batch, generator)
+        z0, z1 = LatentCoupling(vae, Halve(), darken)(batch, generator)
+        torch.testing.assert_close(mean, 0.25 * x)
+        torch.testing.assert_close(target, x)
+        torch.testing.assert_close(z0, 2.0 * (vae.encode(0.5 * x - 1.0).mean - 0.25), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(z1, 2.0 * (vae.encode(2.0 * x - 1.0).mean - 0.25), rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_networks_are_not_trained_or_saved():
+    estimator = Halve().train()
+    task = FlowTask(nn.Conv2d(3, 3, 1), PixelCoupling(estimator, darken))
+    assert not estimator.training
+    assert not estimator.scale.requires_grad
+    assert all(name.startswith("network.") for name in task.state_dict())
+
+
+class Ramp(torch.utils.data.Dataset):
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, key):
+        index, seed = key if isinstance(key, tuple) else (key, 0)
+        return torch.full((3, 4, 4), (index * 40 + seed % 40) % 256, dtype=torch.uint8)
+
+
+def test_precomputed_pairs(generator):
+    def coupling(batch, generator):
+        noise = torch.randn(batch.shape, generator=generator)
+        return noise, batch.float() / 255.0
+
+    one, same, other = (precompute_pairs(coupling, Ramp(), rounds=3, seed=seed, batch_size=4) for seed in (0, 0, 1))
+    assert len(one) == 15
+    assert torch.equal(one.x0, same.x0)
+    assert torch.equal(one.x1, same.x1)
+    assert not torch.equal(one.x0, other.x0)
+    x0, x1 = one[SampleKey(7, 3)]
+    assert x0.dtype == x1.dtype == torch.float32
+    assert torch.equal(x1, one.x1[7].float())
+    with pytest.raises(ValueError, match="one shape"):
+        PairDataset(torch.zeros(2, 1), torch.zeros(3, 1))
+
+
+def test_latent_statistics_normalise(generator):
+    vae = tiny_vae()
+    batches = [pixels(generator, 3), pixels(generator, 5)]
+    with torch.no_grad():
+        scale, shift = latent_statistics(vae, batches)
+        z = torch.cat([vae.encode(b.float() / 127.5 - 1.0).mean for b in batches])
+    normal = scale * (z - shift)
+    assert float(normal.mean()) == pytest.approx(0.0, abs=1e-4)
+    assert float(normal.std(correction=0)) == pytest.approx(1.0, rel=1e-4)
+    assert math.isfinite(scale)
+    with pytest.raises(ValueError, match="at least one batch"):
+        latent_statistics(vae, [])
+
+
+TWO_PROCESSES = textwrap.dedent(
+    """
+    import sys, torch
+    from accelerate import PartialState
+    from pmrf_blocks.autoencoders import SimVAE
+    from pmrf_blocks.training import AutoencoderTask, TrainConfig, fit
+
+    class Images(torch.utils.data.Dataset):
+        def __len__(self):
+            return 8
+        def __getitem__(self, key):
+            generator = torch.Generator().manual_seed(key[0])
+            return torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=generator)
+
+    class WithoutNoise(AutoencoderTask):  # noise is drawn anew on each process
+        def forward(self, pixels, generator):
+            x = pixels.float() / 127.5 - 1
+            loss = (self.network.decode(self.network.encode(x).mean) - x).abs().mean()
+            return loss, {}
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    vae = SimVAE(latent_channels=2, channels=(4, 8), blocks_per_level=1, middle_blocks=1)
+    processes = PartialState(cpu=True).num_processes
+    config = TrainConfig(steps=3, batch_size=4 // processes, lr=1e-2, warmup_steps=0, ema=0.0, precision="fp32")
+    trained = fit(config, WithoutNoise(vae), Images(), sys.argv[1], device="cpu")
+    if PartialState().is_main_process:
+        torch.save(trained.state_dict(), sys.argv[1] + "/weights.pt")
+    """
+)
+
+
+def test_two_processes_at_half_the_batch_are_one(tmp_path):
+    """The whole path through accelerate: gradients are averaged although the loss calls encode and decode itself."""
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    one = [sys.executable, str(script), str(tmp_path / "one")]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    for command in (one, [*two, str(tmp_path / "two")]):
+        run = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert run.returncode == 0, run.stderr[-2000:]
+    a, b = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("one", "two"))
+    for name, tensor in a.items():
+        torch.testing.assert_close(b[name], tensor, rtol=0, atol=3e-4)  # of steps of 1e-2; Adam magnifies rounding
