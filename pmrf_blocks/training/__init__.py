@@ -1,6 +1,7 @@
 """Training: one loop for every stage.
 
 loop.py         fit(): the loop
+run.py          the state of one run and its single update
 config.py       TrainConfig: its hyper-parameters
 tasks.py        what each stage minimises
 couplings.py    the pairs that a flow is trained between
@@ -12,7 +13,8 @@ environment.py  versions and hardware for the records
 
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.couplings import LatentCoupling, PairDataset, PixelCoupling, given_pairs, precompute_pairs
-from pmrf_blocks.training.loop import TrainingError, fit
+from pmrf_blocks.training.loop import fit
+from pmrf_blocks.training.run import TrainingError
 from pmrf_blocks.training.tasks import AutoencoderTask, FlowTask, PosteriorMeanTask, latent_statistics
 
 __all__ = [
