@@ -19,10 +19,9 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-@pytest.fixture
-def shared_data() -> Path:
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
     """Folder of development photographs; users of the package do not have it."""
-    folder = SHARED / "data"
-    if not folder.is_dir():
-        pytest.skip(f"development data not found at {folder}")
-    return folder
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"development data not found at {SHARED / 'data'}")
+    return SHARED

@@ -12,6 +12,7 @@ from pmrf_blocks.attention.windows import Pair
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def neighborhood_mask(size: Pair, kernel: Pair, dilation: Pair, device: torch.device) -> Tensor:
     """(H * W, H * W) bool on `device`: whether query row sees key column."""
     axes = []

@@ -8,7 +8,8 @@ from torch import Tensor
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """Attention of (..., L, D) queries over (..., S, D) keys; `mask` is bool (True: sees) or None.
+    """Attention of (..., L, D) queries over (..., S, D) keys; `mask` is bool (True: sees), or
+    is added to the logits, or is None.
 
     float64 takes the plain formula: it is what second derivatives and reference computations are done in, and the
     fused kernels have no second derivative.
@@ -16,7 +17,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     if q.dtype == torch.float64:
         scores = torch.einsum("...ld,...sd->...ls", q * scale, k)
         if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
+            scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
         return scores.softmax(-1) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 

@@ -7,6 +7,7 @@ with the width of the image, not with its area.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -28,26 +29,41 @@ def tiled_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pai
     if height <= WHOLE and width <= WHOLE:
         return dense_attention(q, k, v, kernel, dilation, scale)
     tile_h, tile_w = (size if size <= WHOLE else TILE for size in (height, width))
-    starts, row_masks = axis_windows(height, kernel[0], tile_h)
-    gather, column_mask = _columns(width, kernel[1], tile_w, q.device)
-    row_masks = row_masks.to(q.device)
-    block_h = row_masks.shape[2]
+    plan = _plan(height, width, kernel, (tile_h, tile_w), q.dtype, q.device)
     rows = []
-    for i, start in enumerate(starts):
+    for i, (start, mask) in enumerate(plan.rows):
         queries = _tiles(q[:, i * tile_h : (i + 1) * tile_h], tile_w)
-        seen = row_masks[i, : queries.shape[2]]  # (r, Kh): the last row of tiles may hold fewer rows
-        mask = (seen[None, :, None, :, None] & column_mask[:, None, :, None, :]).flatten(3, 4).flatten(1, 2)
-        keys, values = (_blocks(x[:, start : start + block_h], gather) for x in (k, v))
+        keys, values = (_blocks(x[:, start : start + plan.block_height], plan.columns) for x in (k, v))
+        mask = mask[:, : queries.shape[2] * tile_w]  # the last row of tiles may hold fewer rows
         rows.append(_attend_tiles(queries, keys, values, mask, scale)[:, :, :width])
     return torch.cat(rows, 1)
 
 
-@lru_cache(maxsize=64)
-def _columns(width: int, kernel: int, tile: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Columns of each tile's block (tiles, Kw), and which of them each query column sees (tiles, T, Kw)."""
-    starts, mask = axis_windows(width, kernel, tile)
-    gather = torch.tensor(starts).view(-1, 1) + torch.arange(mask.shape[2])
-    return gather.to(device), mask.to(device)
+@dataclass(frozen=True)
+class Plan:
+    """What depends on shapes alone: `columns` of each tile's block (tiles, Kw), and for each row of tiles the first
+    row of its block and what is added to the logits, (tiles, T * T, Kh * Kw): 0 or minus infinity."""
+
+    block_height: int
+    columns: Tensor
+    rows: tuple[tuple[int, Tensor], ...]
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is kept must serve training too, whoever asked first
+def _plan(height: int, width: int, kernel: Pair, tile: Pair, dtype: torch.dtype, device: torch.device) -> Plan:
+    row_starts, row_masks = axis_windows(height, kernel[0], tile[0])
+    column_starts, column_mask = axis_windows(width, kernel[1], tile[1])
+    columns = torch.tensor(column_starts).view(-1, 1) + torch.arange(column_mask.shape[2])
+    masks: dict[bytes, Tensor] = {}  # all rows of tiles but those at the border share one
+    rows = []
+    for start, seen in zip(row_starts, row_masks):
+        name = seen.numpy().tobytes()
+        if name not in masks:
+            both = (seen[None, :, None, :, None] & column_mask[:, None, :, None, :]).flatten(3, 4).flatten(1, 2)
+            masks[name] = torch.where(both, 0.0, float("-inf")).to(device, dtype)
+        rows.append((start, masks[name]))
+    return Plan(row_masks.shape[2], columns.to(device), tuple(rows))
 
 
 def _tiles(x: Tensor, tile: int) -> Tensor:

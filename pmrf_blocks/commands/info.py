@@ -43,7 +43,24 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for title, section in facts.items():
         print(title)
-        width = max(map(len, section))
-        for name, value in section.items():
-            print(f"  {name:{width}}  {value}")
+        _show(section, indent=2)
     return 0
+
+
+def _show(section: dict[str, Any], indent: int) -> None:
+    """Aligned names and values; a value that is itself a section follows on one line."""
+    width = max(map(len, section))
+    for name, value in section.items():
+        if isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values()):
+            print(f"{'':{indent}}{name}")
+            _show(value, indent + 2)
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())
+        print(f"{'':{indent}}{name:{width}}  {value}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -108,12 +108,14 @@ def _round(x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     tables = torch.tensor((LUMA_TABLE, CHROMA_TABLE), dtype=dtype, device=device)[None]
     return torch.tensor(TO_YCBCR, dtype=dtype, device=device), torch.tensor(TO_RGB, dtype=dtype, device=device), tables
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def _dct_basis(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Orthonormal DCT-II, rows are frequencies."""
     rows = [

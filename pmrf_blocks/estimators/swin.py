@@ -12,6 +12,7 @@ BLOCKED = -100.0  # what the published code adds to a logit across regions
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def relative_position_index(window: int) -> Tensor:
     """Row of the bias table for each pair of window positions, (window^2, window^2)."""
     axis = torch.arange(window)
@@ -21,6 +22,7 @@ def relative_position_index(window: int) -> Tensor:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def shift_mask(height: int, width: int, window: int, shift: int) -> Tensor:
     """What is added to the logits of a shifted grid, (windows, 1, window^2, window^2): 0, or BLOCKED between pixels
     that only the cyclic shift has brought together."""

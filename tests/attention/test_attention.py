@@ -165,3 +165,13 @@ def test_rotated_dot_products_depend_on_the_difference_of_positions(generator):
     torch.testing.assert_close(dot([0.1, 0.4], [-0.3, 0.2]), dot([0.5, 0.1], [0.1, -0.1]))
     with pytest.raises(ValueError, match="head_dim must be a multiple of 8"):
         AxialRoPE(12, 2)
+
+
+def test_inference_first_then_training():
+    """What is cached under inference_mode must not break a later backward."""
+    q, k, v = torch.randn(3, 1, 21, 19, 1, 8)
+    with torch.inference_mode():
+        neighborhood_attention_2d(q, k, v, 5, backend="tiled")
+    q.requires_grad_()
+    neighborhood_attention_2d(q, k, v, 5, backend="tiled").sum().backward()
+    assert torch.isfinite(q.grad).all()

@@ -166,3 +166,10 @@ def test_saves_and_loads(tmp_path):
     y = torch.rand(1, 3, 16, 24)
     with torch.no_grad():
         assert torch.equal(model(y), again(y))
+
+
+def test_inference_first_then_training():
+    model = SwinIR(embed_dim=8, depths=(2,), num_heads=(2,), window_size=3, unshuffle=2)
+    with torch.inference_mode():
+        model(torch.rand(1, 3, 18, 12))
+    model(torch.rand(1, 3, 18, 12)).sum().backward()

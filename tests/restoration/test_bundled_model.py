@@ -1,0 +1,94 @@
+"""The model that ships, on real photographs: these fail if its weights are missing, damaged, or no good."""
+
+import json
+
+import pytest
+import torch
+
+from pmrf_blocks.data import ImageDataset, find_images
+from pmrf_blocks.degradations import BlindFaceDegradation
+from pmrf_blocks.metrics import psnr
+from pmrf_blocks.restoration import BUNDLED, PMRF, LatentPMRF, load_restorer
+from pmrf_blocks.seeding import derive_generator
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return load_restorer("bundled")
+
+
+@pytest.fixture(scope="module")
+def faces(request):
+    """Eight held-out faces, degraded: (degraded, original)."""
+    folder = request.getfixturevalue("shared_folder")
+    data = ImageDataset(find_images(folder / "data" / "faces256" / "test")[::13], size=128)
+    images = torch.stack([data[i] for i in range(len(data))]).float() / 255.0
+    return BlindFaceDegradation(grey=0.0)(images, generator=derive_generator("bundled test", 0))
+
+
+def sharpness(x):
+    """Mean magnitude of the differences of neighbouring pixels, (B,)."""
+    return (x.diff(dim=-1).abs().mean((1, 2, 3)) + x.diff(dim=-2).abs().mean((1, 2, 3))) / 2
+
+
+def test_weights_are_small_and_described(bundled):
+    files = list(BUNDLED.rglob("*.safetensors"))
+    assert sum(path.stat().st_size for path in files) <= 40e6
+    card = (BUNDLED / "README.md").read_text()
+    for word in ("Data", "Licence", "Recipe", "Steps", "Hours", "Hardware", "PSNR", "MMD"):
+        assert word.lower() in card.lower()
+    provenance = json.loads((BUNDLED / "provenance.json").read_text())
+    assert set(provenance["stages"]) == {"autoencoder", "estimator", "flow", "pixel"}
+    assert all(stage["steps"] >= 1000 for stage in provenance["stages"].values())
+    assert isinstance(bundled, LatentPMRF)
+    assert isinstance(load_restorer("bundled-pixel"), PMRF)
+
+
+def test_the_demo_photograph_improves(bundled):
+    """Without development data: the astronaut that scikit-image ships."""
+    from skimage.data import astronaut
+
+    from pmrf_blocks.commands.demo import LEFT, SIDE, TOP
+    from pmrf_blocks.restoration.photographs import resize_shorter
+
+    crop = torch.from_numpy(astronaut()[TOP : TOP + SIDE, LEFT : LEFT + SIDE].copy()).permute(2, 0, 1).float() / 255.0
+    original = resize_shorter(crop, bundled.size)[None].repeat(4, 1, 1, 1)
+    degraded, target = BlindFaceDegradation(grey=0.0)(original, generator=derive_generator("astronaut", 0))
+    restored = bundled.restore(degraded)
+    assert float(psnr(restored.posterior_mean, target).mean()) > float(psnr(degraded, target).mean()) + 0.5
+    assert float(psnr(restored.image, target).mean()) > float(psnr(restored.posterior_mean, target).mean()) - 2.0
+    assert float(sharpness(restored.image).mean()) > 1.1 * float(sharpness(restored.posterior_mean).mean())
+
+
+def test_held_out_faces_improve(bundled, faces):
+    degraded, target = faces
+    restored = bundled.restore(degraded)
+    scores = [float(psnr(x, target).mean()) for x in (restored.posterior_mean, restored.image, degraded)]
+    assert scores[0] > scores[1] > scores[0] - 2.0
+    assert scores[0] > scores[2] + 1.0
+    mean, image, true = (float(sharpness(x).mean()) for x in (restored.posterior_mean, restored.image, target))
+    assert abs(image - true) < abs(mean - true)
+
+
+def test_restoring_does_not_depend_on_the_batch(bundled, generator):
+    images = torch.rand(3, 3, 128, 128, generator=generator)
+    together = bundled.restore(images, steps=3, seed=[5, 6, 7]).image
+    for i in range(3):
+        alone = bundled.restore(images[i : i + 1], steps=3, seed=[5 + i]).image
+        torch.testing.assert_close(alone, together[i : i + 1], rtol=0, atol=1e-4)
+
+
+def test_the_autoencoder_reconstructs(bundled, faces):
+    _, target = faces
+    with torch.no_grad():
+        through = (0.5 * (bundled.autoencoder(2.0 * target - 1.0) + 1.0)).clamp(0, 1)
+        z = bundled.autoencoder.normalize(bundled.autoencoder.encode(2.0 * target - 1.0).mode())
+    assert float(psnr(through, target).mean()) > 31.0
+    assert 0.7 < float(z.std()) < 1.4
+
+
+def test_saving_keeps_the_weights_bit_for_bit(bundled, tmp_path, generator):
+    bundled.save_pretrained(tmp_path)
+    again = LatentPMRF.from_pretrained(tmp_path)
+    image = torch.rand(1, 3, 128, 128, generator=generator)
+    assert torch.equal(bundled.restore(image, steps=2).image, again.restore(image, steps=2).image)
