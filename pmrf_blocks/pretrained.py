@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -89,7 +89,8 @@ class Pretrained:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         weights = {key: value.contiguous() for key, value in self.state_dict().items()}
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        # Not save_file(): it makes files that their owner alone can read, useless where a package is shared.
+        (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
         config = {"class": type(self).__name__, **self.config}
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 

@@ -1,10 +1,10 @@
 """The model that ships: the whole Latent-PMRF chain at 128x128, small enough to train on two processor cores.
 
-    python -m recipes.bundled --data DIR --stage autoencoder      # then estimator, flow, pixel, assemble
+    python -m recipes.bundled --data DIR --stage autoencoder      # then estimator, decoder, flow, pixel, assemble
     python -m recipes.bundled --data DIR --debug                  # every stage in seconds, to see that it runs
 
 DIR holds faces256/train, faces256/val (aligned faces) and photos (any photographs). The stages autoencoder and
-estimator are independent and may run side by side, as may flow and pixel after them; each continues where it
+estimator are independent and may run side by side, as may decoder, flow and pixel after them; each continues where it
 was stopped.
 """
 
@@ -43,16 +43,18 @@ def bundled() -> Chain:
             "levels": (Level(128, 1), Level(192, 4, attention="global")),
         },
         perceptual_weight=0.05,
+        decoder_perceptual_weight=0.2,
         kl_weight=1e-6 * (256 / 64) ** 2,  # KL is summed over a crop: the paper's weight per pixel
         source_noise=0.025,
         pixel_source_noise=0.1,
         pair_rounds=4,
-        flow_pieces=3,
+        flow_pieces=5,
         train={
             "autoencoder": replace(common, steps=5000, lr=4e-4, weight_decay=0.01),
             "estimator": common,
-            "flow": replace(flow, steps=4000, batch_size=32),
-            "pixel": replace(flow, steps=3000),
+            "decoder": replace(common, steps=2000, lr=2e-4, weight_decay=0.01),
+            "flow": replace(flow, steps=7000, batch_size=32),
+            "pixel": replace(flow, steps=5000),
         },
     )  # fmt: skip
 
@@ -78,6 +80,7 @@ def debug() -> Chain:
         },
         pixel_velocity={"in_channels": 3, "patch_size": 4, "mapping_width": 32, "levels": levels},
         perceptual_weight=0.0,
+        decoder_perceptual_weight=0.0,
         pair_rounds=1,
         flow_pieces=2,
         train=dict.fromkeys(bundled().train, short),

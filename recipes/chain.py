@@ -1,7 +1,8 @@
 """A whole Latent-PMRF chain as one configuration, and the stages that train it one after the other.
 
-Stages: autoencoder and estimator (independent of each other), flow (Latent-PMRF) and pixel (PMRF, for comparison),
-assemble (both pipelines, from what the stages exported).
+Stages: autoencoder and estimator (independent of each other); decoder (the autoencoder's, once more, on fixed
+latents), flow (Latent-PMRF) and pixel (PMRF, for comparison), which are independent too; assemble (both pipelines,
+from what the stages exported).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from pmrf_blocks.training import (
     latent_statistics,
     precompute_pairs,
 )
+from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
 from pmrf_blocks.transformers import HourglassTransformer
 from recipes.provenance import describe_data, stage_provenance
 
@@ -48,6 +50,7 @@ class Chain:
         photo_size: shorter side that general photographs are brought to before cropping.
         autoencoder, estimator, velocity, pixel_velocity: arguments of SimVAE, UNet and two HourglassTransformers.
         perceptual_weight, kl_weight: of the autoencoder's loss.
+        decoder_perceptual_weight: of the decoder's second training, with the encoder frozen.
         source_noise, pixel_source_noise: noise on the flows' sources, in units of the normalised latent and of [0, 1].
         pair_rounds, flow_pieces: the flow trains in pieces, each on its own cache of pair_rounds degradations an image.
         train: one TrainConfig a stage.
@@ -62,6 +65,7 @@ class Chain:
     pixel_velocity: dict[str, Any]
     perceptual_weight: float
     kl_weight: float
+    decoder_perceptual_weight: float
     source_noise: float
     pixel_source_noise: float
     pair_rounds: int
@@ -97,21 +101,32 @@ class Place:
         return kind.from_pretrained(self.runs / stage / "export")
 
 
-def train_autoencoder(place: Place) -> None:
+def fit_autoencoder(place: Place, stage: str, network: SimVAE, perceptual_weight: float) -> None:
     chain = place.chain
     photos = ImageDataset(find_images(place.data / "photos"), size=chain.photo_size, crop=chain.crop, keep=True)
     images = JoinedDataset(place.faces("train", crop=chain.crop), photos)
-    perceptual = PerceptualLoss(EfficientNetLiteFeatures(), relative=True) if chain.perceptual_weight else None
+    perceptual = PerceptualLoss(EfficientNetLiteFeatures(), relative=True) if perceptual_weight else None
     task = AutoencoderTask(
-        SimVAE(**chain.autoencoder), perceptual=perceptual,
-        perceptual_weight=chain.perceptual_weight, kl_weight=chain.kl_weight,
-    )  # fmt: skip
-    place.fit("autoencoder", task, images, place.faces("val"))
+        network, perceptual=perceptual, perceptual_weight=perceptual_weight, kl_weight=chain.kl_weight
+    )
+    place.fit(stage, task, images, place.faces("val"))
+
+
+def train_autoencoder(place: Place) -> None:
+    chain = place.chain
+    fit_autoencoder(place, "autoencoder", SimVAE(**chain.autoencoder), chain.perceptual_weight)
     trained = place.load(SimVAE, "autoencoder")
     scale, shift = latent_statistics(trained, DataLoader(place.faces("train"), batch_size=32))
     normalized = SimVAE(**chain.autoencoder, scaling_factor=scale, shift_factor=shift)
     normalized.load_state_dict(trained.state_dict())
     normalized.save_pretrained(place.runs / "autoencoder" / "export")
+
+
+def train_decoder(place: Place) -> None:
+    """The decoder alone, with more weight on the perceptual term: latents, and so the flow, stay as they are."""
+    network = place.load(SimVAE, "autoencoder")
+    network.encoder.requires_grad_(False)
+    fit_autoencoder(place, "decoder", network, place.chain.decoder_perceptual_weight)
 
 
 def train_estimator(place: Place) -> None:
@@ -128,11 +143,15 @@ def train_flow(place: Place) -> None:
     task = FlowTask(HourglassTransformer(**chain.velocity), given_pairs, source_noise=chain.source_noise)
     validation = precompute_pairs(coupling, place.faces("val"), rounds=1, seed=whole.seed + 1_000_000)
     jitter = chain.size // 20
+    last = latest_checkpoint(place.runs / "flow" / "checkpoints")
+    done = 0 if last is None else load_checkpoint(last)["step"]
     for piece in range(chain.flow_pieces):
+        stop = whole.steps * (piece + 1) // chain.flow_pieces
+        if stop <= done and piece + 1 < chain.flow_pieces:
+            continue
         pairs = precompute_pairs(
             coupling, place.faces("train", jitter=jitter), rounds=chain.pair_rounds, seed=whole.seed + piece
         )
-        stop = whole.steps * (piece + 1) // chain.flow_pieces
         network: Any = fit(
             whole, task, pairs, place.runs / "flow", validation=validation, record=dataclasses.asdict(chain),
             device=place.device, stop=stop,
@@ -152,7 +171,7 @@ def assemble(place: Place) -> None:
     chain, folder = place.chain, place.weights or place.runs / "assembled"
     estimator = place.load(UNet, "estimator")
     latent = LatentPMRF(
-        autoencoder=place.load(SimVAE, "autoencoder"),
+        autoencoder=place.load(SimVAE, "decoder"),
         estimator=estimator,
         velocity=place.load(HourglassTransformer, "flow"),
         size=chain.size,
@@ -176,6 +195,7 @@ def assemble(place: Place) -> None:
 STAGES: dict[str, Callable[[Place], None]] = {
     "autoencoder": train_autoencoder,
     "estimator": train_estimator,
+    "decoder": train_decoder,
     "flow": train_flow,
     "pixel": train_pixel,
     "assemble": assemble,

@@ -14,7 +14,7 @@ import tyro
 
 from recipes.chain import STAGES, Chain, Place
 
-Stage = Literal["all", "autoencoder", "estimator", "flow", "pixel", "assemble"]
+Stage = Literal["all", "autoencoder", "estimator", "decoder", "flow", "pixel", "assemble"]
 
 
 @dataclass(frozen=True)

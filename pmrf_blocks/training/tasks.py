@@ -41,7 +41,8 @@ class Task(nn.Module):
         self.network = network
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        return [{"params": list(self.network.parameters()), "lr": lr, "weight_decay": weight_decay}]
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        return [{"params": parameters, "lr": lr, "weight_decay": weight_decay}]
 
     def validate(self, dataset: Dataset, seed: int) -> dict[str, float]:
         """Mean of each score over the set, with seeds that are the same at every call."""

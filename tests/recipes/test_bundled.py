@@ -38,7 +38,7 @@ def test_debug_twin_trains_and_assembles(data, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     folder = tmp_path / "bundled-debug"
     assert done.stdout.strip() == str(folder)
-    for stage in ("autoencoder", "estimator", "flow", "pixel"):
+    for stage in ("autoencoder", "estimator", "decoder", "flow", "pixel"):
         lines = [json.loads(line) for line in (folder / stage / "stats.jsonl").read_text().splitlines()]
         assert lines[-1]["step"] == 4
     latent, pixel = (load_restorer(folder / name) for name in ("assembled", "assembled/pixel"))
