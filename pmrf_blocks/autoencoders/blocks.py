@@ -1,4 +1,4 @@
-"""Residual blocks and resizing layers of the autoencoders (appendix B.1, figures 6 and 7)."""
+"""Residual blocks of the autoencoders (appendix B.1, figure 6), and the attention of SD-VAE's middle."""
 
 from __future__ import annotations
 
@@ -11,49 +11,56 @@ Norm = Callable[[int], nn.Module]
 
 
 class SimpleResBlock(nn.Module):
-    """Sim-VAE's residual block: x + conv(silu(conv(norm(x)))), 3x3, channels unchanged (figure 6)."""
+    """Sim-VAE's: skip(x) + conv(silu(conv(norm(x)))); the skip is x itself where the channels stay (figure 6)."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.norm = norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        if in_channels != out_channels:
+            self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _skip(self, x) + self.conv2(F.silu(self.conv1(self.norm(x))))
+
+
+class SDResBlock(nn.Module):
+    """SD-VAE's: skip(x) + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1 skip where the channels change."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.norm1 = norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = norm(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        if in_channels != out_channels:
+            self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.silu(self.norm1(x)))
+        return _skip(self, x) + self.conv2(F.silu(self.norm2(y)))
+
+
+class PixelAttention(nn.Module):
+    """SD-VAE's self-attention: every pixel sees every pixel, one head as wide as the features; x is added."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
-        self.norm = norm(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.group_norm = norm(channels)  # the published name, whatever the norm
+        self.to_q, self.to_k, self.to_v = (nn.Linear(channels, channels) for _ in range(3))
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(self.norm(x))))
+        tokens = self.group_norm(x).flatten(2).transpose(1, 2)  # (B, H W, C)
+        q, k, v = (project(tokens)[:, None] for project in (self.to_q, self.to_k, self.to_v))
+        y = self.to_out[0](F.scaled_dot_product_attention(q, k, v)[:, 0])
+        return x + y.transpose(1, 2).unflatten(2, x.shape[-2:])
 
 
-class Downsample(nn.Module):
-    """Stride-2 3x3 convolution that also changes the channels ('fused' resizing, figure 7)."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
+def _skip(block: nn.Module, x: Tensor) -> Tensor:
+    shortcut = getattr(block, "conv_shortcut", None)
+    return x if shortcut is None else shortcut(x)
 
 
-class NearestUpsample(nn.Module):
-    """Nearest x2, then a 3x3 convolution that also changes the channels (the paper's 'interpolate')."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
-class PixelShuffleUpsample(nn.Module):
-    """3x3 convolution to four times the new channels, then pixel shuffle x2."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.conv(x), 2)
-
-
-UPSAMPLERS = {"nearest": NearestUpsample, "pixel_shuffle": PixelShuffleUpsample}
+BLOCKS: dict[str, type[SimpleResBlock] | type[SDResBlock]] = {"simple": SimpleResBlock, "sd": SDResBlock}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 EPS = 1e-6
-GROUPS = 32
 
 
 class ChannelLayerNorm(nn.LayerNorm):
@@ -26,9 +26,13 @@ class ChannelLayerNorm(nn.LayerNorm):
         return y.permute(0, 3, 1, 2)
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm of SD-VAE: 32 groups, or as many as divide a narrower layer."""
-    return nn.GroupNorm(math.gcd(GROUPS, channels), channels, eps=EPS)
+def layer_norm(channels: int, groups: int) -> nn.Module:
+    return ChannelLayerNorm(channels)
 
 
-NORMS = {"layer": ChannelLayerNorm, "group": group_norm}
+def group_norm(channels: int, groups: int) -> nn.Module:
+    """Group norm of SD-VAE: its groups, or as many as divide a narrower layer."""
+    return nn.GroupNorm(math.gcd(groups, channels), channels, eps=EPS)
+
+
+NORMS: dict[str, Callable[[int, int], nn.Module]] = {"layer": layer_norm, "group": group_norm}
