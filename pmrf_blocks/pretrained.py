@@ -11,7 +11,7 @@ import functools
 import inspect
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -122,8 +122,8 @@ class Pretrained:
             upload_folder(repo_id=repo_id, folder_path=folder, **options)
 
 
-def locate(path_or_repo: str | Path) -> Path:
-    """A local folder, or the snapshot of a hub id 'owner/name' (its JSON and safetensors files alone)."""
+def locate(path_or_repo: str | Path, *, patterns: Sequence[str] = ("*.json", "*.safetensors")) -> Path:
+    """A local folder, or the snapshot of a hub id 'owner/name' (the files that match `patterns` alone)."""
     path = Path(path_or_repo).expanduser()
     if path.is_dir():
         return path
@@ -134,7 +134,7 @@ def locate(path_or_repo: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(path_or_repo), allow_patterns=["*.json", "*.safetensors"]))
+        return Path(snapshot_download(str(path_or_repo), allow_patterns=list(patterns)))
     except Exception as error:  # the hub's errors are many: network, authorisation, absence
         raise WeightsError(f"cannot get {path_or_repo} from the hub: {error}") from None
 

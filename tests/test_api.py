@@ -13,7 +13,7 @@ from pmrf_blocks.transformers import HourglassTransformer, Level
 PUBLIC = {
     "attention": "available_backends axial_positions AxialRoPE global_attention neighborhood_attention_2d "
     "resolve_backend rotate",
-    "autoencoders": "DiagonalGaussian SimVAE",
+    "autoencoders": "Design DiagonalGaussian load_autoencoder save_diffusers SDVAE SimVAE",
     "transformers": "HourglassTransformer latent_pmrf_hdit Level pmrf_hdit PRESETS",
     "estimators": "difface_swinir load_swinir_weights pmrf_swinir SwinIR UNet",
     "flow": "add_source_noise consistency_flow_matching_loss DISTRIBUTIONS integrate IntegrationResult interpolate "

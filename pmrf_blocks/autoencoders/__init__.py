@@ -1,12 +1,19 @@
-"""Autoencoders: SimVAE and its parts.
+"""Autoencoders: SimVAE, SDVAE and every ablation between them. Images are (B, 3, H, W) in [-1, 1].
 
-sim_vae.py    SimVAE, its encoder and decoder
-blocks.py     residual blocks and resizing layers
-norms.py      normalisation layers by name
+sim_vae.py    SimVAE
+sd_vae.py     SDVAE: the same with SD-VAE's choices
+networks.py   encoder and decoder; Design, the choices
+blocks.py     residual blocks, the attention of the middle
+resize.py     resizing layers
+norms.py      normalisation layers
 posterior.py  the Gaussian that encode() returns
+published.py  load_autoencoder(), save_diffusers(): published weights
 """
 
+from pmrf_blocks.autoencoders.networks import Design
 from pmrf_blocks.autoencoders.posterior import DiagonalGaussian
+from pmrf_blocks.autoencoders.published import load_autoencoder, save_diffusers
+from pmrf_blocks.autoencoders.sd_vae import SDVAE
 from pmrf_blocks.autoencoders.sim_vae import SimVAE
 
-__all__ = ["DiagonalGaussian", "SimVAE"]
+__all__ = ["SDVAE", "Design", "DiagonalGaussian", "SimVAE", "load_autoencoder", "save_diffusers"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +45,7 @@ class Design:
     def make_blocks(self, in_channels: int, out_channels: int, count: int) -> nn.ModuleList:
         """`count` residual blocks, the first of which changes the channels."""
         widths = [in_channels] + [out_channels] * count
-        return nn.ModuleList(BLOCKS[self.block](a, b, self.make_norm) for a, b in zip(widths[:-1], widths[1:]))
+        return nn.ModuleList(BLOCKS[self.block](a, b, self.make_norm) for a, b in itertools.pairwise(widths))
 
 
 class Level(nn.Module):
