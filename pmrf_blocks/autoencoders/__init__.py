@@ -6,6 +6,7 @@ networks.py   encoder and decoder; Design, the choices
 blocks.py     residual blocks, the attention of the middle
 resize.py     resizing layers
 norms.py      normalisation layers
+tiling.py     encoding and decoding in tiles
 posterior.py  the Gaussian that encode() returns
 published.py  load_autoencoder(), save_diffusers(): published weights
 """

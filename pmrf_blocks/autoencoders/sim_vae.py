@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.autoencoders.networks import Decoder, Design, Encoder
+from pmrf_blocks.autoencoders.networks import Decoder, Design, Encoder, Step
 from pmrf_blocks.autoencoders.posterior import DiagonalGaussian
+from pmrf_blocks.autoencoders.tiling import run_tiled
 from pmrf_blocks.pretrained import Pretrained
 
 
@@ -78,19 +79,43 @@ class SimVAE(nn.Module, Pretrained):
 
     def encode(self, x: Tensor) -> DiagonalGaussian:
         """Posterior over latents (B, C, ceil(H / f), ceil(W / f)) of images (B, 3, H, W) in [-1, 1]."""
-        if x.ndim != 4 or x.shape[1] != self.image_channels:
-            raise ValueError(f"images must be (B, {self.image_channels}, H, W); got {tuple(x.shape)}")
-        height, width = x.shape[-2:]
-        bottom, right = -height % self.downsampling, -width % self.downsampling
-        if bottom or right:
-            x = F.pad(x, (0, right, 0, bottom), mode="replicate")
-        return DiagonalGaussian(self._quantize(self.encoder(x)))
+        return DiagonalGaussian(self._quantize(self.encoder(self._padded(x))))
 
     def decode(self, z: Tensor) -> Tensor:
         """Images (B, 3, f * h, f * w), about [-1, 1] and not clipped, of latents (B, C, h, w)."""
+        self._check_latent(z)
+        return self.decoder(self._dequantize(z))
+
+    def encode_tiled(self, x: Tensor, tile: int = 256) -> DiagonalGaussian:
+        """encode(x), computed for tile x tile pixels at a time: memory is bounded whatever the image.
+
+        Equal to encode(x) but for rounding; with group norm or attention it cannot be, and a RuntimeWarning says so.
+        """
+        if tile < self.downsampling:
+            raise ValueError(f"tile must be at least {self.downsampling} pixels; got {tile}")
+        steps: list[Step] = [*self.encoder.steps(), *self._optional("quant_conv")]
+        return DiagonalGaussian(run_tiled(steps, self._padded(x), tile=tile // self.downsampling, name="encode_tiled"))
+
+    def decode_tiled(self, z: Tensor, tile: int = 32) -> Tensor:
+        """decode(z), computed for tile x tile latents at a time; exact where encode_tiled is."""
+        self._check_latent(z)
+        if tile < 1:
+            raise ValueError(f"tile must be at least 1 latent; got {tile}")
+        steps: list[Step] = [*self._optional("post_quant_conv"), *self.decoder.steps()]
+        return run_tiled(steps, z, tile=tile * self.downsampling, name="decode_tiled")
+
+    def _padded(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != self.image_channels:
+            raise ValueError(f"images must be (B, {self.image_channels}, H, W); got {tuple(x.shape)}")
+        bottom, right = (-size % self.downsampling for size in x.shape[-2:])
+        return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+    def _check_latent(self, z: Tensor) -> None:
         if z.ndim != 4 or z.shape[1] != self.latent_channels:
             raise ValueError(f"latents must be (B, {self.latent_channels}, h, w); got {tuple(z.shape)}")
-        return self.decoder(self._dequantize(z))
+
+    def _optional(self, name: str) -> tuple[nn.Module, ...]:
+        return (getattr(self, name),) if hasattr(self, name) else ()
 
     def _quantize(self, moments: Tensor) -> Tensor:
         return self.quant_conv(moments) if hasattr(self, "quant_conv") else moments

@@ -1,0 +1,161 @@
+"""Encoding and decoding in tiles: memory bounded by the tile, whatever the image.
+
+A network of convolutions and per-pixel norms is local: each output pixel depends on a known region of every layer's
+input. So for each tile the regions are worked out from the last layer to the first, clipped to the image, and the
+layers run on just these, trimmed as they go: at the image's border a crop ends where the image ends and is padded as
+the image is; elsewhere it holds all that the tile depends on. The result equals the untiled one.
+
+Group norm and self-attention see the whole image. Nothing local can be exact there: tiles overlap and are blended.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from pmrf_blocks.autoencoders.blocks import PixelAttention, SDResBlock, SimpleResBlock
+from pmrf_blocks.autoencoders.networks import Step, norm_silu
+from pmrf_blocks.autoencoders.resize import Downsample, NearestUpsample, PixelShuffleUpsample
+
+Span = tuple[int, int]  # first and one past the last row, or column
+
+
+def input_span(step: Step, span: Span) -> Span:
+    """Rows of a layer's input that rows `span` of its output depend on; not clipped to the image."""
+    low, high = span
+    if isinstance(step, Downsample):
+        return (2 * low, 2 * high + 1) if step.asymmetric else (2 * low - 2, 2 * high)  # even: strides stay aligned
+    if isinstance(step, NearestUpsample):
+        return (low - 1) // 2, -(-(high + 1) // 2)
+    if isinstance(step, PixelShuffleUpsample):
+        return low // 2 - 1, -(-high // 2) + 1
+    radius = _radius(step)
+    return low - radius, high + radius
+
+
+def _radius(step: Step) -> int:
+    if isinstance(step, nn.Conv2d):
+        return step.kernel_size[0] // 2
+    if isinstance(step, (SimpleResBlock, SDResBlock)):
+        return 2
+    if isinstance(step, partial) and step.func is norm_silu:
+        return 0
+    raise TypeError(f"no receptive field is known for {step}")
+
+
+def output_place(step: Step, position: int) -> int:
+    """Where a layer puts what it makes of input row `position`."""
+    if isinstance(step, Downsample):
+        return position // 2
+    if isinstance(step, (NearestUpsample, PixelShuffleUpsample)):
+        return 2 * position
+    return position
+
+
+def why_not_exact(steps: Iterable[Step]) -> str | None:
+    """The reason why tiles cannot give the untiled result, or None where they do."""
+    for step in steps:
+        if isinstance(step, PixelAttention):
+            return "self-attention in the middle sees the whole image"
+        module = step.args[0] if isinstance(step, partial) else step
+        if isinstance(module, nn.Module) and any(isinstance(part, nn.GroupNorm) for part in module.modules()):
+            return "group norm takes its statistics over the whole image"
+    return None
+
+
+def run_tiled(steps: Sequence[Step], x: Tensor, *, tile: int, name: str) -> Tensor:
+    """The steps on x (B, C, H, W), computed for `tile` x `tile` pixels of their output at a time.
+
+    Where the result cannot be exact a RuntimeWarning says why, and overlapping tiles are blended.
+    """
+    reason = why_not_exact(steps)
+    if reason is not None:
+        warnings.warn(f"{name} is not exact here, and seams are blended: {reason}", RuntimeWarning, stacklevel=3)
+        return _blended(steps, x, tile)
+    height, width = (output_size(steps, size) for size in x.shape[-2:])
+    out = None
+    for rows in _spans(height, tile):
+        for columns in _spans(width, tile):
+            part = _run_local(steps, x, rows, columns)
+            if out is None:
+                out = part.new_empty((*part.shape[:2], height, width))
+            out[..., rows[0] : rows[1], columns[0] : columns[1]] = part
+    assert out is not None
+    return out
+
+
+def output_size(steps: Sequence[Step], size: int) -> int:
+    for step in steps:
+        size = output_place(step, size)
+    return size
+
+
+def _spans(size: int, tile: int, overlap: int = 0) -> Iterator[Span]:
+    for start in range(0, max(size - overlap, 1), tile - overlap):
+        yield start, min(start + tile, size)
+
+
+def _run_local(steps: Sequence[Step], x: Tensor, rows: Span, columns: Span) -> Tensor:
+    """Rows and columns of the output, from no more of x than they depend on."""
+    plans = [_plan(steps, size, span) for size, span in ((x.shape[-2], rows), (x.shape[-1], columns))]
+    (top, bottom), (left, right) = (plan[0] for plan in plans)
+    x = x[..., top:bottom, left:right]
+    for i, step in enumerate(steps):
+        starts = [output_place(step, plan[i][0]) for plan in plans]
+        (top, bottom), (left, right) = (
+            (plan[i + 1][0] - start, plan[i + 1][1] - start) for plan, start in zip(plans, starts)
+        )
+        x = step(x)[..., top:bottom, left:right]
+    return x
+
+
+def _plan(steps: Sequence[Step], size: int, span: Span) -> list[Span]:
+    """The span of every layer's input, and of the output last."""
+    sizes = [size]
+    for step in steps:
+        sizes.append(output_place(step, sizes[-1]))
+    spans = [span]
+    for step, limit in zip(reversed(steps), reversed(sizes[:-1])):
+        low, high = input_span(step, spans[-1])
+        spans.append((max(low, 0), min(high, limit)))
+    return spans[::-1]
+
+
+def _blended(steps: Sequence[Step], x: Tensor, tile: int) -> Tensor:
+    """Tiles that overlap by a quarter, each computed for itself, with weights that rise linearly from their edges."""
+    height, width = (output_size(steps, size) for size in x.shape[-2:])
+    shrink = max(1, x.shape[-2] // height)  # of the encoder; the decoder enlarges
+    grow = max(1, height // x.shape[-2])
+    tile = max(tile - tile % grow, 4 * grow)
+    overlap = tile // 4 - (tile // 4) % grow
+    total = weights = None
+    for rows in _spans(height, tile, overlap):
+        for columns in _spans(width, tile, overlap):
+            (top, bottom), (left, right) = ((a * shrink // grow, b * shrink // grow) for a, b in (rows, columns))
+            part = x[..., top:bottom, left:right]
+            for step in steps:
+                part = step(part)
+            weight = _ramp(rows, height, overlap).view(-1, 1) * _ramp(columns, width, overlap).view(1, -1)
+            weight = weight.to(part)
+            if total is None or weights is None:
+                total = part.new_zeros((*part.shape[:2], height, width))
+                weights = part.new_zeros((height, width))
+            total[..., rows[0] : rows[1], columns[0] : columns[1]] += weight * part
+            weights[rows[0] : rows[1], columns[0] : columns[1]] += weight
+    assert total is not None and weights is not None  # noqa: PT018
+    return total / weights
+
+
+def _ramp(span: Span, size: int, overlap: int) -> Tensor:
+    length = span[1] - span[0]
+    position = torch.arange(length, dtype=torch.float32) + 0.5
+    weight = torch.ones(length)
+    if span[0] > 0:
+        weight = torch.minimum(weight, position / max(overlap, 1))
+    if span[1] < size:
+        weight = torch.minimum(weight, position.flip(0) / max(overlap, 1))
+    return weight

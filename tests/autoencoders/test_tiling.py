@@ -1,0 +1,120 @@
+"""Tiles against the untiled result, for any size and tile; what is not exact says so; memory is bounded."""
+
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pmrf_blocks.autoencoders import SDVAE, SimVAE
+
+TINY = {"channels": (4, 8, 8), "blocks_per_level": 1, "middle_blocks": 2}
+EXACT = [
+    {"upsample": upsample, "resize": resize, "block": block, "quant_conv": block == "sd"}
+    for upsample in ("nearest", "pixel_shuffle")
+    for resize in ("fused", "separate")
+    for block in ("simple", "sd")
+]
+
+
+def build(**arguments):
+    torch.manual_seed(0)
+    return SimVAE(2, **{**TINY, **arguments}).double().eval()
+
+
+@pytest.mark.parametrize("form", EXACT, ids=lambda form: "-".join(map(str, form.values())))
+@settings(max_examples=12)
+@given(height=st.integers(1, 90), width=st.integers(1, 90), tile=st.integers(1, 12))
+def test_tiles_equal_the_whole(form, height, width, tile):
+    vae = build(**form)
+    x = torch.rand(1, 3, height, width, dtype=torch.float64) * 2 - 1
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = vae.encode(x)
+        tiled = vae.encode_tiled(x, tile=4 * tile)
+        torch.testing.assert_close(tiled.mean, whole.mean, rtol=0, atol=1e-10)
+        torch.testing.assert_close(tiled.logvar, whole.logvar, rtol=0, atol=1e-10)
+        torch.testing.assert_close(vae.decode_tiled(whole.mean, tile=tile), vae.decode(whole.mean), rtol=0, atol=1e-10)
+
+
+def test_float32_is_equal_to_a_hundred_thousandth():
+    vae = build().float()
+    x = torch.rand(2, 3, 100, 76, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        z = vae.encode(x).mean
+        torch.testing.assert_close(vae.encode_tiled(x, tile=32).mean, z, rtol=0, atol=1e-5)
+        torch.testing.assert_close(vae.decode_tiled(z, tile=5), vae.decode(z), rtol=0, atol=1e-5)
+
+
+def test_a_missing_halo_would_show():
+    """The test above can fail: tiles cut without their surroundings differ visibly."""
+    vae = build()
+    z = torch.randn(1, 2, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        cut = torch.cat((vae.decode(z[..., :8]), vae.decode(z[..., 8:])), -1)
+        assert float((cut - vae.decode(z)).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (lambda: build(norm="group", norm_groups=2), "group norm"),
+        (lambda: build(middle="attention"), "self-attention"),
+        (lambda: SDVAE(2, channels=(4, 8, 8), blocks_per_level=1, norm_groups=2).double().eval(), "group norm"),
+    ],
+)
+def test_what_cannot_be_exact_says_why_and_is_blended(model, reason):
+    torch.manual_seed(0)
+    vae = model()
+    x = torch.rand(1, 3, 83, 64, dtype=torch.float64) * 2 - 1
+    with torch.no_grad():
+        z = vae.encode(x).mean
+        with pytest.warns(RuntimeWarning, match=reason):
+            tiled = vae.encode_tiled(x, tile=48).mean
+        with pytest.warns(RuntimeWarning, match=reason):
+            y = vae.decode_tiled(z, tile=12)
+        whole = vae.decode(z)
+    assert tiled.shape == z.shape
+    assert y.shape == whole.shape
+    with torch.no_grad():
+        cut = torch.cat([vae.decode(part) for part in z.split(12, -1)], -1)
+    # Blending: the error is smooth where tiles that were cut apart leave a step.
+    assert float((y - whole).diff(dim=-1).abs().max()) < 0.75 * float((cut - whole).diff(dim=-1).abs().max())
+    with torch.no_grad(), pytest.warns(RuntimeWarning):
+        torch.testing.assert_close(vae.decode_tiled(z, tile=100), whole)  # one tile is the whole
+
+
+def test_bad_tiles():
+    with pytest.raises(ValueError, match="at least 4 pixels"):
+        build().encode_tiled(torch.rand(1, 3, 8, 8), tile=3)
+    with pytest.raises(ValueError, match="at least 1 latent"):
+        build().decode_tiled(torch.rand(1, 2, 8, 8), tile=0)
+
+
+MEMORY = textwrap.dedent(
+    """
+    import resource, sys, torch
+    from pmrf_blocks.autoencoders import SimVAE
+    torch.set_num_threads(1)
+    vae = SimVAE(4, channels=(32, 32, 32, 32), blocks_per_level=1, middle_blocks=1).eval()
+    with torch.no_grad():
+        vae.decode(torch.randn(1, 4, 4, 4))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        z = torch.randn(1, 4, 128, 128)
+        y = vae.decode_tiled(z, tile=16) if sys.argv[1] == "tiled" else vae.decode(z)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before - y.numel() * 4 // 1024)
+    """
+)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read in Linux's units")
+def test_memory_is_bounded_by_the_tile():
+    def peak(how):
+        run = subprocess.run([sys.executable, "-c", MEMORY, how], capture_output=True, text=True, check=True)
+        return int(run.stdout)
+
+    assert peak("tiled") < peak("whole") / 4
