@@ -1,9 +1,11 @@
 """Evidence for the bundled model: a table, a picture grid and the numbers as JSON, from held-out photographs.
 
-    python -m recipes.bundled_results --data DIR          # writes docs/results/bundled.{md,json,jpg}
+    python -m recipes.bundled_results --data DIR                    # writes docs/results/bundled.{md,json,jpg}
+    python -m recipes.bundled_results --data DIR --split val --name bundled-validation --noises
 
-DIR holds faces256/test: aligned crops of people that no stage was trained on. Every image is degraded by the
-blind-face degradation at the model's size, once for each seed. Nothing is chosen on these images.
+DIR holds faces256/test, aligned photographs of people, and faces256/val, synthetic faces as those trained on; no stage
+was trained on either. Every image is degraded by the blind-face degradation at the model's size, once for each seed.
+Nothing is chosen on the test images.
 """
 
 from __future__ import annotations
@@ -33,24 +35,7 @@ from pmrf_blocks.metrics import (
 from pmrf_blocks.restoration import PMRF, LatentPMRF, comparison, load_restorer
 from pmrf_blocks.seeding import derive_generator
 from pmrf_blocks.training.environment import describe_environment
-
-ROWS = {
-    "degraded": "degraded",
-    "mean": "posterior mean",
-    "mean_vae": "posterior mean through the Sim-VAE",
-    "latent": "Latent-PMRF",
-    "pixel": "PMRF in pixels",
-    "vae": "Sim-VAE of the original",
-}
-SCORES = {
-    "psnr": "PSNR, dB ↑",
-    "ms_ssim": "MS-SSIM ↑",
-    "mse_ratio": "MSE / MSE of the mean",
-    "fd": "FD ↓",
-    "mmd": "MMD ↓",
-}
-SHOWN = 8
-CREDIT = "Photographs: DeBruine, L. (2022). webmorphR.stim, CC BY 4.0"
+from recipes.bundled_page import CREDITS, ROWS, SCORES, SHOWN, markdown, verdicts
 
 
 @dataclass(frozen=True)
@@ -64,7 +49,9 @@ class Arguments:
     pixel: str = "bundled-pixel"
     """PMRF in pixels: 'bundled-pixel', a folder or a hub id."""
     output: Path = Path("docs/results")
-    """Where bundled.md, bundled.json and bundled.jpg go."""
+    """Where NAME.md, NAME.json and NAME.jpg go."""
+    name: str = "bundled"
+    """Of the files."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One degradation of every image for each."""
     limit: int | None = None
@@ -72,7 +59,7 @@ class Arguments:
     steps: tuple[int, ...] = (1, 2, 5, 10, 25, 50)
     """Euler steps of the second table."""
     noises: tuple[float, ...] = (0.0, 0.025, 0.1)
-    """Source noises of the second table."""
+    """Source noises of the second table; none leaves it out."""
 
 
 def degrade(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -129,94 +116,9 @@ def spread(runs: list[dict[str, dict[str, float]]], row: str, name: str) -> dict
     return {"mean": statistics.mean(values), "sd": statistics.stdev(values) if len(values) > 1 else 0.0}
 
 
-def verdicts(table: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-    """What the theory says of the rows, and whether it showed here."""
-
-    def mean(row: str, name: str) -> float:
-        return table[row][name]["mean"]
-
-    def line(claim: str, holds: bool) -> str:
-        return f"- {claim} **{'Holds' if holds else 'Does not hold'}** here."
-
-    return [
-        line(
-            "Least distortion: no row has a smaller squared error than the posterior mean.",
-            all(mean("mean", "psnr") >= mean(row, "psnr") for row in ("mean_vae", "latent", "pixel")),
-        ),
-        line(
-            "Better perception: Latent-PMRF is nearer to the originals than the posterior mean, by FD and by MMD.",
-            all(mean("latent", name) < mean("mean", name) for name in ("fd", "mmd")),
-        ),
-        line(
-            "The price is bounded: at perfect perceptual quality the least squared error is at most twice that of "
-            f"the posterior mean (Blau & Michaeli, 2018); Latent-PMRF's is {mean('latent', 'mse_ratio'):.2f} times it.",
-            mean("latent", "mse_ratio") <= 2.0,
-        ),
-        line(
-            "Latent before pixels: at about the same training compute Latent-PMRF is nearer to the originals than "
-            "PMRF in pixels, by FD and by MMD.",
-            all(mean("latent", name) < mean("pixel", name) for name in ("fd", "mmd")),
-        ),
-        line(
-            "The autoencoder is the floor: nothing restored is nearer to the originals than their own "
-            "reconstructions, by FD and by MMD.",
-            all(mean("vae", name) <= mean(row, name) for row in ("latent", "pixel", "mean") for name in ("fd", "mmd")),
-        ),
-    ]
-
-
-def markdown(result: dict[str, Any]) -> str:
-    table, sweep = result["table"], result["sweep"]
-    text = [
-        "# The bundled model on held-out photographs",
-        "",
-        f"{result['images']} aligned faces of real people ({CREDIT[13:]}) at {result['size']}x{result['size']}, each "
-        f"degraded {len(result['seeds'])} times by the blind-face degradation; models trained on synthetic faces. "
-        f"Mean ± standard deviation over the degradation seeds {', '.join(map(str, result['seeds']))}; 25 Euler steps. "
-        f"Made by `python -m recipes.bundled_results`, commit {result['environment']['revision']}, "
-        f"{result['environment']['processor']}.",
-        "",
-        "| | " + " | ".join(SCORES.values()) + " |",
-        "|---|" + "---|" * len(SCORES),
-    ]
-    for row, label in ROWS.items():
-        cells = []
-        for name in SCORES:
-            digits = 3 if name == "ms_ssim" else 2 if name in ("psnr", "mse_ratio") else 1
-            value = table[row][name]
-            cells.append(f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}")
-        text.append(f"| {label} | " + " | ".join(cells) + " |")
-    text += [
-        "",
-        "FD and MMD are on EfficientNet-Lite0 features, an offline stand-in for Inception and DINOv2: compare them "
-        f"within this table only. FD over {result['images']} images is biased upwards, the same for every row; MMD is "
-        "biased, times 1000, with the originals' median distance as kernel width. MS-SSIM has four scales: the fifth "
-        "needs more than 160 pixels. The networks that training saw (EfficientNet-Lite1, perceptual loss of the "
-        "autoencoder) are not the one that measures.",
-        "",
-        "## Does the theory show at this scale?",
-        "",
-        *result["verdicts"],
-        "",
-        "## Steps and source noise",
-        "",
-        "Latent-PMRF, degradation seed 0. The model was trained with a source noise of "
-        f"{result['source_noise']:g} and ships with 25 steps; this table chose nothing.",
-        "",
-        "| source noise | steps | PSNR, dB ↑ | FD ↓ | MMD ↓ | ms an image |",
-        "|---|---|---|---|---|---|",
-    ]
-    for entry in sweep:
-        text.append(
-            f"| {entry['source_noise']:g} | {entry['steps']} | {entry['psnr']:.2f} | {entry['fd']:.1f} | "
-            f"{entry['mmd']:.1f} | {entry['milliseconds']:.0f} |"
-        )
-    text += ["", "## Pictures", "", f"![{SHOWN} faces](bundled.jpg)", "", "From top to bottom: original, "]
-    text[-1] += ", ".join(ROWS.values()) + f". The first {SHOWN} faces of the set, not chosen. {CREDIT}."
-    return "\n".join(text) + "\n"
-
-
 def main(arguments: Arguments) -> None:
+    if arguments.split not in CREDITS:
+        raise SystemExit(f"--split must be one of {', '.join(CREDITS)}; got {arguments.split}")
     latent, pixel = load_restorer(arguments.latent), load_restorer(arguments.pixel)
     paths = find_images(arguments.data / "faces256" / arguments.split)[: arguments.limit]
     dataset = ImageDataset(paths, size=latent.size)
@@ -241,6 +143,8 @@ def main(arguments: Arguments) -> None:
                 sweep.append({"source_noise": noise, "steps": steps, "milliseconds": spent, **entry})
     table = {row: {name: spread(runs, row, name) for name in SCORES} for row in ROWS}
     result = {
+        "name": arguments.name,
+        "split": arguments.split,
         "images": len(images),
         "size": latent.size,
         "source_noise": latent.source_noise,
@@ -252,11 +156,11 @@ def main(arguments: Arguments) -> None:
         "verdicts": verdicts(table),
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "bundled.json").write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.output / "bundled.md").write_text(markdown(result))
+    (arguments.output / f"{arguments.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (arguments.output / f"{arguments.name}.md").write_text(markdown(result))
     grid = comparison([[("", image) for image in row] for row in shown.values()])
-    grid.save(arguments.output / "bundled.jpg", quality=92, subsampling=0)
-    print(arguments.output / "bundled.md")
+    grid.save(arguments.output / f"{arguments.name}.jpg", quality=92, subsampling=0)
+    print(arguments.output / f"{arguments.name}.md")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from PIL import Image
 
 from pmrf_blocks.restoration import PMRF, LatentPMRF, load_restorer
 from recipes.bundled import bundled, debug
-from recipes.bundled_results import scale_weights, verdicts
+from recipes.bundled_page import verdicts
+from recipes.bundled_results import scale_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
