@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,18 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write `state` for `step`, flushed to the disk under a temporary name and then renamed; drop older ones."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = checkpoint_path(folder, step)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for abandoned in folder.glob("step-*.tmp"):  # of runs that were killed while they wrote
+            abandoned.unlink()
         with open(temporary, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _flush_names(folder)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         temporary.unlink(missing_ok=True)
         last = latest_checkpoint(folder)
@@ -40,18 +45,52 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """Newest whole checkpoint of a folder, or None."""
+    """Newest checkpoint of a folder by its name, or None."""
     found = _checkpoints(folder)
     return found[-1] if found else None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU (weights_only: it can run no code)."""
+    """Read a checkpoint onto the CPU (weights_only: it can run no code); CheckpointError where it is not whole.
+
+    The checksums inside the file are compared first: damage that leaves its shape alone is found too.
+    """
     try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} in it is damaged")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
 
 
+def load_newest(folder: Path, note: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that is whole, with its path; None in a folder without any.
+
+    `note` is told of each damaged one that is passed over; CheckpointError if there are only such.
+    """
+    paths = _checkpoints(folder)
+    for path in reversed(paths):
+        try:
+            return path, load_checkpoint(path)
+        except CheckpointError as error:
+            note(f"{error}; taking the one before it")
+    if paths:
+        raise CheckpointError(f"none of the {len(paths)} checkpoints in {folder} can be read")
+    return None
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.pt")) if folder.is_dir() else []
+
+
+def _flush_names(folder: Path) -> None:
+    """Make the renaming itself last through a power cut, where the system lets folders be flushed."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

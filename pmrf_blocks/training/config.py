@@ -22,7 +22,16 @@ class TrainConfig:
         clip: largest gradient norm; None does not clip.
         ema: decay of the moving average of the weights; the average is what validation and export use.
         precision: 'fp32', or 'bf16' (autocast; weights, optimiser and average stay float32).
-        max_skipped: this many updates in a row without a finite loss and gradient end the run.
+        channels_last: keep convolution weights in this memory format.
+        gradient_checkpointing: the network recomputes its layers in the backward pass: less memory, more time.
+        compile: backend of torch.compile ('inductor'; 'eager' and 'aot_eager' to find errors); None does not compile.
+        log_every, validate_every, checkpoint_every: in steps; the last step does all three.
+        pictures: how many of the validation images go into the picture of each validation; 0 draws none.
+        explosion: an update whose loss is this many times the usual one (a running mean of its magnitude) is
+            skipped, as is one that is not finite; None skips the latter alone.
+        max_skipped: this many skipped updates in a row end the run.
+        workers: processes that read images; 0 reads in the training process.
+        trackers: names of accelerate's trackers, such as 'tensorboard' and 'wandb'; stats.jsonl is always written.
     """
 
     steps: int
@@ -40,17 +49,26 @@ class TrainConfig:
     ema: float = 0.9999
     precision: str = "fp32"
     channels_last: bool = True
+    gradient_checkpointing: bool = False
+    compile: str | None = None
     seed: int = 0
     log_every: int = 50
     validate_every: int = 1000
     checkpoint_every: int = 1000
+    pictures: int = 4
+    explosion: float | None = 100.0
     max_skipped: int = 20
     workers: int = 0
+    trackers: tuple[str, ...] = ("tensorboard",)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every"):
+        counts = ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every", "max_skipped")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("pictures", "workers", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0; got {getattr(self, name)}")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
         if self.precision not in PRECISIONS:
@@ -59,3 +77,5 @@ class TrainConfig:
             raise ValueError(f"schedule must be one of {SCHEDULES}; got {self.schedule!r}")
         if not 0.0 <= self.ema < 1.0:
             raise ValueError(f"ema must be in [0, 1); got {self.ema}")
+        if self.explosion is not None and self.explosion <= 1.0:
+            raise ValueError(f"explosion must be greater than 1, or None; got {self.explosion}")

@@ -26,6 +26,11 @@ class PixelCoupling:
         degraded, target = self.degradation(to_unit(pixels), generator=generator)
         return self.estimator(degraded).float().clamp(0, 1), target
 
+    @staticmethod
+    def to_image(x: Tensor) -> Tensor:
+        """Images in [0, 1] of the flow's ends: these themselves."""
+        return x
+
 
 class LatentCoupling:
     """Latent-PMRF: the normalised latents of the posterior mean and of the clean image (section 3.1, figure 2)."""
@@ -39,6 +44,10 @@ class LatentCoupling:
         both = self.autoencoder.encode(2.0 * torch.cat((mean, target)) - 1.0).mode().float()
         z0, z1 = self.autoencoder.normalize(both).chunk(2)
         return z0, z1
+
+    def to_image(self, z: Tensor) -> Tensor:
+        """Images in [0, 1] of normalised latents."""
+        return 0.5 * (self.autoencoder.decode(self.autoencoder.denormalize(z)).float() + 1.0)
 
 
 class PairDataset(Dataset[tuple[Tensor, Tensor]]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,60 +35,51 @@ def fit(
 
     Arguments:
         dataset: map-style; its items are addressed by SampleKey and make up the batches that `task` takes.
-        folder: run folder: config.json, stats.jsonl and checkpoints/.
-        validation: items 0..len-1 are given to `task.validate` in fixed order with fixed seeds.
+        folder: run folder: records (see records.py), checkpoints/, and, when all steps are done, export/.
+        validation: its items go one by one to `task.scores`, in fixed order with fixed seeds.
         record: what config.json keeps beside `config` (the whole recipe).
         device: 'cpu', 'cuda', ...; None lets accelerate choose.
-        resume: continue from the newest checkpoint in `folder`; False refuses a folder that has one.
+        resume: continue from the newest whole checkpoint in `folder`; False refuses a folder that has one.
         stop: leave off after this many steps of config.steps; the schedule is still that of the whole.
 
-    Raises DataError without images, TrainingError where the run cannot go on. Ctrl-C saves a checkpoint first.
+    Raises DataError without images, TrainingError where the run cannot go on. Ctrl-C and SIGTERM end the step under
+    way, save a checkpoint and raise KeyboardInterrupt; the same call then goes on from there.
     """
-    if len(dataset) == 0:  # type: ignore[arg-type]
-        raise DataError("0 images to train on")
-    run = Run(config, task, Path(folder), device=device, resume=resume)
-    run.describe(record)
-    end = config.steps if stop is None else min(stop, config.steps)
+    for name, images in (("train", dataset), ("validate", validation)):
+        if images is not None and len(images) == 0:  # type: ignore[arg-type]
+            raise DataError(f"0 images to {name} on")
+    try:
+        run = Run(config, task, Path(folder), device=device, resume=resume)
+        run.describe(record)
+        end = config.steps if stop is None else min(stop, config.steps)
+        try:
+            _train(run, dataset, validation, end)
+        finally:
+            run.records.close()
+    except CheckpointError as error:
+        raise TrainingError(str(error)) from error
+    run.finish()
+    return run.network
+
+
+def _train(run: Run, dataset: Dataset, validation: Dataset | None, end: int) -> None:
+    config, batches = run.config, run.batches(dataset)
     bar = tqdm(
         total=config.steps, initial=run.step, desc=run.folder.name, unit="step", file=sys.stderr, dynamic_ncols=True,
         disable=not run.is_main, mininterval=1.0,
     )  # fmt: skip
-    try:
-        _train(run, dataset, validation, end, bar)
+    with run.asked, bar:
+        while run.step < end and not run.interrupted:
+            run.update(batches)
+            bar.update()
+            done = run.step == end
+            if run.step % config.log_every == 0 or done:
+                bar.set_postfix({name: f"{value:.4g}" for name, value in run.log().items()})
+            if validation is not None and (run.step % config.validate_every == 0 or done):
+                run.validate(validation)
+            if run.step % config.checkpoint_every == 0:
+                run.checkpoint()
         run.checkpoint()
-    except KeyboardInterrupt:
-        run.checkpoint()
-        bar.write(f"stopped at step {run.step}; run again to go on from there", file=sys.stderr)
-        raise
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
-    finally:
-        bar.close()
-    with run.ema.applied(run.network):
-        averaged = {name: tensor.detach().clone() for name, tensor in run.network.state_dict().items()}
-    run.network.load_state_dict(averaged)
-    return run.network.eval()
-
-
-def _train(run: Run, dataset: Dataset, validation: Dataset | None, end: int, bar: tqdm) -> None:
-    config, batches = run.config, run.batches(dataset)
-    sums: dict[str, float] = {}
-    since, since_step = time.perf_counter(), run.step
-    while run.step < end:
-        values = run.update(batches)
-        bar.update()
-        rate = values.pop("lr")
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + value
-        if run.step % config.log_every == 0 or run.step == end:
-            count = run.step - since_step
-            speed = count * config.batch_size * run.world / (time.perf_counter() - since)
-            means = {name: total / count for name, total in sums.items()}
-            run.log({**means, "lr": rate, "images_per_second": speed, "skipped": run.skipped})
-            bar.set_postfix({"loss": f"{means['loss']:.4g}", "images/s": f"{speed:.1f}"})
-            sums, since, since_step = {}, time.perf_counter(), run.step
-        if validation is not None and (run.step % config.validate_every == 0 or run.step == end):
-            run.validate(validation)
-            since = time.perf_counter() if since_step == run.step else since
-        if run.step % config.checkpoint_every == 0 and run.step < end:
-            run.checkpoint()
+    if run.interrupted:
+        run.records.note(f"interrupted at step {run.step}; the same command goes on from there")
+        raise KeyboardInterrupt

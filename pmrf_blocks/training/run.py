@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,12 +16,19 @@ from torch.utils.data import DataLoader, Dataset
 
 from pmrf_blocks.data import EndlessBatches
 from pmrf_blocks.seeding import derive_generator
-from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from pmrf_blocks.training.checkpoint import latest_checkpoint, load_newest, save_checkpoint
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.ema import EMA
 from pmrf_blocks.training.environment import describe_environment
+from pmrf_blocks.training.export import export
+from pmrf_blocks.training.guard import Guard
+from pmrf_blocks.training.interruption import Interruption, leave_signals_to_parent
+from pmrf_blocks.training.preparation import prepare_modules
+from pmrf_blocks.training.randomness import seeded
+from pmrf_blocks.training.records import Meter, Records, check_trackers, memory_gib
 from pmrf_blocks.training.schedule import learning_rate
 from pmrf_blocks.training.tasks import Task
+from pmrf_blocks.training.validation import validate
 
 
 class TrainingError(RuntimeError):
@@ -31,7 +38,8 @@ class TrainingError(RuntimeError):
 class Run:
     """A task with its optimiser, averaged weights and step count, kept in a folder.
 
-    Arguments are those of fit(); making one resumes from the newest checkpoint in `folder`.
+    Arguments are those of fit(); making one resumes from the newest whole checkpoint in `folder`. `asked` is how
+    Ctrl-C reaches it; `interrupted` is true on all processes once it has reached one.
     """
 
     def __init__(
@@ -41,119 +49,195 @@ class Run:
             from accelerate import Accelerator
         except ImportError:
             raise ImportError("training needs accelerate: pip install 'pmrf-blocks[train]'") from None
+        check_trackers(config.trackers)
         self.config, self.task, self.folder = config, task, folder
         self.accelerator = Accelerator(
             mixed_precision="no",  # autocast is ours: accelerate fixes its own once for the whole process
             cpu=device is not None and torch.device(device).type == "cpu",
+            log_with=list(config.trackers) or None,
+            project_dir=folder / "tensorboard",
         )
         self.device, self.world = self.accelerator.device, self.accelerator.num_processes
-        self.is_main = self.accelerator.is_main_process
+        self.rank, self.is_main = self.accelerator.process_index, self.accelerator.is_main_process
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16")
-        task.to(self.device)
-        if config.channels_last:
-            task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        prepare_modules(task, config, self.device)
         self.network = task.network
         groups = task.parameter_groups(config.lr, config.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
         self.scales = [group["lr"] / config.lr for group in self.optimizer.param_groups]
-        self.ema = EMA(self.network, config.ema)
-        self.step, self.skipped, self.skipped_in_a_row = 0, 0, 0
-        last = latest_checkpoint(folder / "checkpoints")
-        if last is not None:
-            if not resume:
-                raise TrainingError(f"{folder} already holds {last.name}; choose another folder or resume")
-            state = load_checkpoint(last)
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.ema.load_state_dict(state["ema"])
-            self.step, self.skipped = state["step"], state["skipped"]
+        self.ema, self.guard, self.meter = EMA(self.network, config.ema), Guard(config.explosion), Meter()
+        self.step, self.asked, self.interrupted = 0, Interruption(), False
+        self.records = Records(folder, active=self.is_main)
+        self._resume(resume)
         self.wrapped = self.accelerator.prepare_model(task, device_placement=False)
 
+    def _resume(self, allowed: bool) -> None:
+        found = load_newest(self.folder / "checkpoints", self.records.note)
+        if found is None:
+            return
+        path, state = found
+        if not allowed:
+            raise TrainingError(f"{self.folder} already holds {path.name}; choose another folder or resume")
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.load_state_dict(state["ema"])
+        self.guard.load_state_dict(state["guard"])
+        self.meter.load_state_dict(state["meter"])
+        self.step = state["step"]
+        self.records.rewind(self.step)
+        self.records.note(f"resumed from {path.name}")
+
     def describe(self, record: Mapping[str, Any] | None) -> None:
-        """Write config.json: this stage's settings, the whole recipe, and the machine."""
-        if self.is_main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            whole = {"train": dataclasses.asdict(self.config), "recipe": record, "environment": describe_environment()}
-            (self.folder / "config.json").write_text(json.dumps(whole, indent=2, default=str) + "\n")
+        """Write config.json (this stage's settings, the whole recipe, the machine) and start the trackers."""
+        environment = {**describe_environment(), "processes": self.world, "device": str(self.device)}
+        whole = {"train": dataclasses.asdict(self.config), "recipe": record, "environment": environment}
+        self.records.configuration(whole)
+        if self.config.trackers:
+            self.records.track(self.accelerator, self.step, whole)
 
     def batches(self, dataset: Dataset) -> Iterator[Any]:
         """Batches without end, from where this run stands in its order of the images."""
+        config = self.config
         sampler = EndlessBatches(
             len(dataset),  # type: ignore[arg-type]
-            self.config.batch_size // self.config.accumulate,
-            seed=self.config.seed,
-            start=self.step * self.config.accumulate,
-            rank=self.accelerator.process_index,
+            config.batch_size // config.accumulate,
+            seed=config.seed,
+            start=self.step * config.accumulate,
+            rank=self.rank,
             world_size=self.world,
         )
-        return iter(DataLoader(dataset, batch_sampler=sampler, num_workers=self.config.workers))
+        return iter(
+            DataLoader(
+                dataset,
+                batch_sampler=sampler,
+                num_workers=config.workers,
+                pin_memory=self.device.type == "cuda",
+                worker_init_fn=leave_signals_to_parent,
+                generator=derive_generator(config.seed, "workers", self.step, self.rank),
+            )
+        )
 
     def update(self, batches: Iterator[Any]) -> dict[str, float]:
-        """One optimiser step; the loss, its parts and the gradient's norm. TrainingError after too many skipped."""
-        config = self.config
-        rate = learning_rate(config, self.step)
+        """One optimiser step; the loss and its parts (means over all processes) and the gradient's norm.
+
+        TrainingError after too many skipped updates in a row.
+        """
+        begin = time.perf_counter()
+        config, rate = self.config, learning_rate(self.config, self.step)
         for group, scale in zip(self.optimizer.param_groups, self.scales):
             group["lr"] = rate * scale
         self.task.train()
-        values: dict[str, float] = {}
-        for part in range(config.accumulate):
-            for name, value in self._backward(next(batches), part).items():
-                values[name] = values.get(name, 0.0) + float(value.detach()) / config.accumulate
-        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip or math.inf))
-        if math.isfinite(values["loss"]) and math.isfinite(norm):
+        with seeded(config.seed, "global", self.step, self.rank, device=self.device):
+            parts = [self._backward(next(batches), part) for part in range(config.accumulate)]
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip or math.inf)
+        values = {**self._mean(parts), "gradient_norm": float(norm)}
+        reason = self.guard.refuse(values["loss"], values["gradient_norm"])
+        if reason is None:
             self.optimizer.step()
             self.ema.update(self.network)
-            self.skipped_in_a_row = 0
         else:
-            self._skip()
+            self._skip(reason)
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return {**values, "gradient_norm": norm, "lr": rate}
+        self.meter.add(values, time.perf_counter() - begin)
+        return values
 
     def _backward(self, batch: Any, part: int) -> dict[str, Tensor]:
-        rank = self.accelerator.process_index
-        generator = derive_generator(self.config.seed, "step", self.step, part, rank, device=self.device)
+        generator = derive_generator(self.config.seed, "step", self.step, part, self.rank, device=self.device)
         synchronise = part == self.config.accumulate - 1
         with nullcontext() if synchronise else self.accelerator.no_sync(self.wrapped):
             with self.autocast:
                 loss, parts = self.wrapped(to_device(batch, self.device), generator)
             (loss / self.config.accumulate).backward()
-        return {"loss": loss, **parts}
+        return {"loss": loss.detach(), **parts}
 
-    def _skip(self) -> None:
-        self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
-        if self.skipped_in_a_row >= self.config.max_skipped:
-            good = latest_checkpoint(self.folder / "checkpoints")
+    def _mean(self, parts: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Mean over micro-batches and processes; one exchange, which also spreads the word of an interruption."""
+        names = list(parts[0])
+        rows = torch.stack([torch.stack([part[name].detach().float() for name in names]) for part in parts])
+        asked = rows.new_tensor([float(self.asked.requested)])
+        *values, interrupted = self.accelerator.reduce(torch.cat((rows.mean(0), asked)), "mean").tolist()
+        self.interrupted = interrupted > 0
+        return dict(zip(names, values))
+
+    def _skip(self, reason: str) -> None:
+        self.records.note(f"step {self.step} skipped: {reason}")
+        if self.guard.in_a_row >= self.config.max_skipped:
             raise TrainingError(
-                f"{self.skipped_in_a_row} updates in a row had a loss or gradient that is not finite, "
-                f"at step {self.step}; the last good checkpoint is {good}"
+                f"{self.guard.in_a_row} updates in a row were skipped, the last at step {self.step} because {reason}; "
+                f"the last good checkpoint is {self.last_checkpoint()}"
             )
 
-    def validate(self, validation: Dataset) -> None:
-        """Scores of the averaged weights, into the log."""
-        with self.ema.applied(self.network):
-            self.task.eval()
-            with torch.no_grad(), self.autocast:
-                scores = self.task.validate(validation, self.config.seed)
-        self.log({f"val_{name}": value for name, value in scores.items()})
+    def log(self) -> dict[str, float]:
+        """Means since the last line into stats.jsonl; what the progress bar shows of them."""
+        means, speed = self.meter.means(), self.meter.steps * self.images_per_step / self.meter.seconds
+        line = {
+            **means,
+            "lr": learning_rate(self.config, self.step - 1),
+            "images_per_second": speed,
+            "memory_gib": memory_gib(self.device),
+            "skipped": self.guard.skipped,
+        }
+        self.records.numbers(self.step, self.step * self.images_per_step, line)
+        self.meter = Meter()
+        return {"loss": means["loss"], "images/s": speed}
 
-    def log(self, values: Mapping[str, float | int]) -> None:
-        """One line of stats.jsonl."""
-        if self.is_main:
-            images = self.step * self.config.batch_size * self.world
-            with open(self.folder / "stats.jsonl", "a") as file:
-                file.write(json.dumps({"step": self.step, "images": images, **values}) + "\n")
+    @property
+    def images_per_step(self) -> int:
+        return self.config.batch_size * self.world
+
+    def validate(self, validation: Dataset) -> None:
+        """Scores and pictures of the averaged weights, into the records."""
+        with self.ema.applied(self.network), torch.no_grad(), self.autocast:
+            self.task.eval()
+            scores, picture = validate(
+                self.task, validation, self.config.seed, pictures=self.config.pictures if self.is_main else 0,
+                rank=self.rank, world=self.world,
+            )  # fmt: skip
+        named = {f"val_{name}": value for name, value in scores.items()}
+        self.records.numbers(self.step, self.step * self.images_per_step, named)
+        if picture is not None:
+            self.records.picture(self.step, picture)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in named.items())
+        self.records.note(f"step {self.step}: {shown}")
 
     def checkpoint(self) -> None:
-        if self.is_main:
-            state = {
-                "step": self.step,
-                "skipped": self.skipped,
-                "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "ema": self.ema.state_dict(),
-            }
-            save_checkpoint(self.folder / "checkpoints", self.step, state)
+        """Write the state of this step; TrainingError, and nothing written, where the weights are not finite."""
+        if not self.is_main or self.last_step() == self.step:
+            return
+        bad = [name for name, p in self.network.named_parameters() if not bool(torch.isfinite(p).all())]
+        if bad:
+            raise TrainingError(
+                f"weights are not finite at step {self.step} ({', '.join(bad[:3])}, {len(bad)} in all); "
+                f"the last good checkpoint is {self.last_checkpoint()}"
+            )
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state_dict(),
+            "guard": self.guard.state_dict(),
+            "meter": self.meter.state_dict(),
+        }
+        save_checkpoint(self.folder / "checkpoints", self.step, state)
+
+    def last_checkpoint(self) -> Path | None:
+        return latest_checkpoint(self.folder / "checkpoints")
+
+    def last_step(self) -> int | None:
+        """Step of the newest checkpoint."""
+        last = self.last_checkpoint()
+        return None if last is None else int(last.stem.removeprefix("step-"))
+
+    def finish(self) -> None:
+        """Put the averaged weights into the network; export it when the run has done all its steps."""
+        with self.ema.applied(self.network):
+            averaged = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        self.network.load_state_dict(averaged)
+        self.network.eval()
+        if self.step == self.config.steps and self.is_main:
+            export(self.network, self.folder / "export")
+        self.accelerator.wait_for_everyone()
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

@@ -8,22 +8,20 @@ the module tree: they are neither trained, wrapped, nor saved with the run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from pmrf_blocks.autoencoders import SimVAE
-from pmrf_blocks.data import SampleKey
-from pmrf_blocks.flow import rectified_flow_loss, sample_time
+from pmrf_blocks.flow import integrate, rectified_flow_loss, sample_time
 from pmrf_blocks.metrics import psnr
-from pmrf_blocks.seeding import derive_generator, derive_seed
 
 Degradation = Callable[..., tuple[Tensor, Tensor]]
 LossAndParts = tuple[Tensor, dict[str, Tensor]]
+Row = list[tuple[str, Tensor]]
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -44,22 +42,18 @@ class Task(nn.Module):
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         return [{"params": parameters, "lr": lr, "weight_decay": weight_decay}]
 
-    def validate(self, dataset: Dataset, seed: int) -> dict[str, float]:
-        """Mean of each score over the set, with seeds that are the same at every call."""
-        totals: dict[str, float] = {}
-        count = len(dataset)  # type: ignore[arg-type]
-        device = next(self.network.parameters()).device
-        for index in range(count):
-            item = torch.utils.data.default_collate([dataset[SampleKey(index, derive_seed(seed, "val", index))]])
-            batch = item.to(device) if isinstance(item, Tensor) else [part.to(device) for part in item]
-            generator = derive_generator(seed, "validate", index, device=device)
-            for name, value in self.scores(batch, generator).items():
-                totals[name] = totals.get(name, 0.0) + float(value)
-        return {name: total / count for name, total in totals.items()}
+    def compiled_modules(self) -> Sequence[nn.Module]:
+        """What torch.compile is to compile: modules that the loss calls as such, not by another method."""
+        return (self.network,)
 
     def scores(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        """Validation scores of one image (a batch of one)."""
         loss, parts = self(batch, generator)
         return {"loss": loss, **parts}
+
+    def pictures(self, batch: Any, generator: torch.Generator) -> Row:
+        """What the validation shows of one image: labels and images (1, 3, H, W) in [0, 1]; none by default."""
+        return []
 
 
 class AutoencoderTask(Task):
@@ -91,8 +85,17 @@ class AutoencoderTask(Task):
 
     def scores(self, pixels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         x = to_unit(pixels)
-        y = (0.5 * (self.network(2.0 * x - 1.0).float() + 1.0)).clamp(0, 1)
-        return {"psnr": psnr(y, x).mean()}
+        return {"psnr": psnr(self._reconstruction(x), x).mean()}
+
+    def pictures(self, pixels: Tensor, generator: torch.Generator) -> Row:
+        x = to_unit(pixels)
+        return [("image", x), ("reconstruction", self._reconstruction(x))]
+
+    def compiled_modules(self) -> Sequence[nn.Module]:
+        return (self.network.encoder, self.network.decoder)
+
+    def _reconstruction(self, x: Tensor) -> Tensor:
+        return (0.5 * (self.network(2.0 * x - 1.0).float() + 1.0)).clamp(0, 1)
 
 
 class PosteriorMeanTask(Task):
@@ -112,6 +115,11 @@ class PosteriorMeanTask(Task):
         estimate = self.network(degraded).float().clamp(0, 1)
         return {"psnr": psnr(estimate, target).mean(), "psnr_degraded": psnr(degraded, target).mean()}
 
+    def pictures(self, pixels: Tensor, generator: torch.Generator) -> Row:
+        degraded, target = self.degradation(to_unit(pixels), generator=generator)
+        estimate = self.network(degraded).float().clamp(0, 1)
+        return [("degraded", degraded), ("posterior mean", estimate), ("image", target)]
+
 
 class Coupling(Protocol):
     """Makes the pair (x0, x1) that a flow is trained between, both (B, C, H, W), from a batch."""
@@ -120,13 +128,25 @@ class Coupling(Protocol):
 
 
 class FlowTask(Task):
-    """Rectified flow (eq. 3) between the pairs of a coupling, with noise of `source_noise` added to the source."""
+    """Rectified flow (eq. 3) between the pairs of a coupling, with noise of `source_noise` added to the source.
+
+    `to_image` makes images (B, 3, H, W) in [0, 1] of the flow's ends, for the pictures of the validation, which
+    integrate `steps` Euler steps; None takes the coupling's own, and draws no pictures where it has none.
+    """
 
     def __init__(
-        self, network: nn.Module, coupling: Coupling, *, source_noise: float = 0.0, time: str = "uniform"
+        self,
+        network: nn.Module,
+        coupling: Coupling,
+        *,
+        source_noise: float = 0.0,
+        time: str = "uniform",
+        to_image: Callable[[Tensor], Tensor] | None = None,
+        steps: int = 25,
     ) -> None:
         super().__init__(network)
-        self.coupling, self.source_noise, self.time = coupling, source_noise, time
+        self.coupling, self.source_noise, self.time, self.steps = coupling, source_noise, time, steps
+        self.to_image = getattr(coupling, "to_image", None) if to_image is None else to_image
 
     def forward(self, batch: Any, generator: torch.Generator) -> LossAndParts:
         with torch.no_grad():
@@ -135,6 +155,15 @@ class FlowTask(Task):
             x0 = x0 + self.source_noise * noise
             t = sample_time(len(x0), distribution=self.time, generator=generator, device=x0.device)
         return rectified_flow_loss(self.network, x0, x1, t=t), {}
+
+    def pictures(self, batch: Any, generator: torch.Generator) -> Row:
+        if self.to_image is None:
+            return []
+        x0, x1 = self.coupling(batch, generator)
+        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
+        end = integrate(self.network, x0 + self.source_noise * noise, steps=self.steps).x
+        ends = {"source": x0, "restored": end, "target": x1}
+        return [(name, self.to_image(x.float()).float().clamp(0, 1)) for name, x in ends.items()]
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         groups = getattr(self.network, "param_groups", None)
