@@ -14,8 +14,8 @@ PUBLIC = {
     "attention": "available_backends axial_positions AxialRoPE global_attention neighborhood_attention_2d "
     "resolve_backend rotate",
     "autoencoders": "Design DiagonalGaussian load_autoencoder save_diffusers SDVAE SimVAE",
-    "transformers": "HourglassTransformer latent_pmrf_hdit Level pmrf_hdit PRESETS",
-    "estimators": "difface_swinir load_swinir_weights pmrf_swinir SwinIR UNet",
+    "transformers": "HourglassTransformer latent_pmrf_hdit Level pmrf_controlled_hdit pmrf_hdit PRESETS",
+    "estimators": "difface_swinir elir_rrdb RRDB load_swinir_weights pmrf_swinir SwinIR UNet",
     "flow": "add_source_noise consistency_flow_matching_loss DISTRIBUTIONS integrate IntegrationResult interpolate "
     "rectified_flow_loss sample_time SOLVERS Tableau",
     "degradations": "BlindFaceDegradation BlindFaceParameters build_degradation ControlledDegradation gaussian_kernel "

@@ -19,6 +19,7 @@ NETWORKS = {
     "SimVAE": "pmrf_blocks.autoencoders",
     "UNet": "pmrf_blocks.estimators",
     "SwinIR": "pmrf_blocks.estimators",
+    "RRDB": "pmrf_blocks.estimators",
     "HourglassTransformer": "pmrf_blocks.transformers",
 }
 PIPELINES = ("LatentPMRF", "PMRF", "PosteriorMean")

@@ -9,6 +9,13 @@ presets.py    the published sizes
 
 from pmrf_blocks.transformers.block import Level
 from pmrf_blocks.transformers.hourglass import HourglassTransformer
-from pmrf_blocks.transformers.presets import PRESETS, latent_pmrf_hdit, pmrf_hdit
+from pmrf_blocks.transformers.presets import PRESETS, latent_pmrf_hdit, pmrf_controlled_hdit, pmrf_hdit
 
-__all__ = ["PRESETS", "HourglassTransformer", "Level", "latent_pmrf_hdit", "pmrf_hdit"]
+__all__ = [
+    "PRESETS",
+    "HourglassTransformer",
+    "Level",
+    "latent_pmrf_hdit",
+    "pmrf_controlled_hdit",
+    "pmrf_hdit",
+]

@@ -24,7 +24,11 @@ AUGMENTATION_FEATURES = 9
 
 
 class HourglassTransformer(nn.Module, Pretrained):
-    """velocity = model(x, t): x (B, C, H, W) of any size, t (B,) in [0, 1]; the velocity has x's shape.
+    """velocity = model(x, t): x (B, in_channels, H, W) of any size, t (B,) in [0, 1] or one number; the velocity is
+    (B, out_channels, H, W).
+
+    A flow conditioned on the degraded image or on the posterior mean (PMRF's baselines) takes both in one tensor,
+    model(torch.cat((x_t, condition), 1), t), with in_channels = out_channels + channels of the condition.
 
     Arguments:
         in_channels, out_channels: of x and of the velocity (out_channels None: the same).
@@ -59,15 +63,20 @@ class HourglassTransformer(nn.Module, Pretrained):
     ) -> None:
         super().__init__()
         specs = [Level(**level) if isinstance(level, Mapping) else level for level in levels]
+        out_channels = in_channels if out_channels is None else out_channels
         if not specs:
             raise ValueError("levels must name at least one level")
+        if min(in_channels, out_channels, patch_size) < 1:
+            raise ValueError(
+                f"in_channels, out_channels and patch_size must be at least 1; got {in_channels}, {out_channels}, "
+                f"{patch_size}"
+            )
         if split not in ("linear", "conv"):
             raise ValueError(f"split must be one of 'linear', 'conv'; got {split!r}")
         resolve_backend(backend)
         self.in_channels, self.levels, self.patch_size = in_channels, tuple(specs), patch_size
         self.gradient_checkpointing = gradient_checkpointing
         self.multiple = patch_size * 2 ** (len(specs) - 1)
-        out_channels = in_channels if out_channels is None else out_channels
 
         self.time_emb = FourierFeatures(1, mapping_width)
         self.time_in_proj = nn.Linear(mapping_width, mapping_width, bias=False)
@@ -95,8 +104,8 @@ class HourglassTransformer(nn.Module, Pretrained):
         self.patch_out = PatchOut(specs[0].width, out_channels, patch_size)
 
     def forward(self, x: Tensor, t: Tensor | float) -> Tensor:
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(f"x must be (B, {self.in_channels}, H, W); got {tuple(x.shape)}")
+        if x.ndim != 4 or x.shape[1] != self.in_channels or 0 in x.shape:
+            raise ValueError(f"x must be (B, {self.in_channels}, H, W), none of them 0; got {tuple(x.shape)}")
         cond = self._condition(x, t)
         height, width = x.shape[-2:]
         padded = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")

@@ -15,6 +15,21 @@ def pmrf_hdit(**changes: Any) -> HourglassTransformer:
     return HourglassTransformer(**{**arguments, **changes})
 
 
+def pmrf_controlled_hdit(*, condition_channels: int = 0, **changes: Any) -> HourglassTransformer:
+    """The model of PMRF's controlled experiments at 256x256: two levels, 121.54 M parameters.
+
+    `condition_channels` of the condition that is concatenated to x_t in the conditioned baselines: 3 for a flow
+    conditioned on the degraded image or on the posterior mean, 0 for PMRF itself and for the flow from y.
+    """
+    arguments: dict[str, Any] = {
+        "in_channels": 3 + condition_channels,
+        "out_channels": 3,
+        "levels": (Level(384, 2), Level(768, 11, "global")),
+        "augmentation": True,
+    }
+    return HourglassTransformer(**{**arguments, **changes})
+
+
 def latent_pmrf_hdit(**changes: Any) -> HourglassTransformer:
     """Latent-PMRF's model (section 4.1): latents of 32 channels, patch 1, depths 2, 4, 6, depth-wise convolutions;
     151.2 M parameters in the paper's table 4, whose exact widths are not published."""
@@ -29,4 +44,4 @@ def latent_pmrf_hdit(**changes: Any) -> HourglassTransformer:
     return HourglassTransformer(**{**arguments, **changes})
 
 
-PRESETS = {"pmrf": pmrf_hdit, "latent-pmrf": latent_pmrf_hdit}
+PRESETS = {"pmrf": pmrf_hdit, "pmrf-controlled": pmrf_controlled_hdit, "latent-pmrf": latent_pmrf_hdit}

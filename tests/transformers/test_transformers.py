@@ -1,6 +1,7 @@
 """The hourglass transformer: published counts, a plain restatement of a layer, derivatives, sizes, saving."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmrf_blocks.attention import axial_positions
-from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit, pmrf_hdit
+from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit, pmrf_controlled_hdit, pmrf_hdit
 from pmrf_blocks.transformers.block import TransformerLayer
 
 
@@ -42,6 +43,7 @@ FORMS = {"pmrf": {}, "latent": {"cosine": False, "depthwise": True, "split": "co
     [
         (pmrf_hdit, 160.46e6, 1e-4),
         (lambda: pmrf_hdit(augmentation=False), 159.87e6, 1e-4),
+        (pmrf_controlled_hdit, 121.54e6, 1e-4),
         (latent_pmrf_hdit, 151.2e6, 5e-3),
     ],
 )
@@ -134,6 +136,22 @@ def test_velocity_starts_at_zero_and_every_parameter_learns(form, generator):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_a_condition_is_concatenated(generator):
+    """PMRF's conditioned baselines: x_t and the condition in one tensor, the velocity of x_t alone."""
+    model = filled(tiny(in_channels=5, out_channels=3))
+    x, condition = torch.randn(2, 3, 9, 14, generator=generator), torch.randn(2, 2, 9, 14, generator=generator)
+    with torch.no_grad():
+        velocity = model(torch.cat((x, condition), 1), 0.5)
+        assert velocity.shape == x.shape
+        assert not torch.allclose(velocity, model(torch.cat((x, condition + 1), 1), 0.5))
+    with pytest.raises(ValueError, match=r"x must be \(B, 5, H, W\)"):
+        model(x, 0.5)
+    with torch.device("meta"):
+        conditioned = pmrf_controlled_hdit(condition_channels=3)
+    assert conditioned.patch_in.proj.in_features == 6 * 16
+    assert conditioned.patch_out.proj.out_features == 3 * 16
+
+
 def test_fourier_features_do_not_depend_on_the_global_state():
     torch.manual_seed(1)
     first = tiny().time_emb.weight
@@ -222,6 +240,7 @@ def test_backend_can_be_changed(generator):
         ({"levels": ()}, "at least one level"),
         ({"split": "bilinear"}, "split must be one of 'linear', 'conv'; got 'bilinear'"),
         ({"backend": "fast"}, "backend must be one of"),
+        ({"in_channels": 0}, "in_channels, out_channels and patch_size must be at least 1; got 0, 0, 2"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -239,7 +258,8 @@ def test_bad_levels():
 
 
 def test_bad_inputs():
-    with pytest.raises(ValueError, match=r"x must be \(B, 3, H, W\); got \(1, 4, 8, 8\)"):
-        tiny()(torch.zeros(1, 4, 8, 8), 0.5)
+    for shape in ((1, 4, 8, 8), (3, 8, 8), (1, 3, 0, 8), (0, 3, 8, 8)):
+        with pytest.raises(ValueError, match=rf"x must be \(B, 3, H, W\), none of them 0; got {re.escape(str(shape))}"):
+            tiny()(torch.zeros(shape), 0.5)
     with pytest.raises(ValueError, match=r"t must be \(B,\) = \(2,\) or one number; got \(3,\)"):
         tiny()(torch.zeros(2, 3, 8, 8), torch.zeros(3))
