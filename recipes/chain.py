@@ -36,6 +36,9 @@ from pmrf_blocks.training import (
     precompute_pairs,
 )
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
+from pmrf_blocks.training.export import export
+from pmrf_blocks.training.processes import once, processes
+from pmrf_blocks.training.randomness import seeded
 from pmrf_blocks.transformers import HourglassTransformer
 from recipes.provenance import describe_data, stage_provenance
 
@@ -90,12 +93,16 @@ class Place:
         paths = find_images(self.data / "faces256" / split)
         return ImageDataset(paths, size=size + jitter, crop=crop or size, flip=train, keep=True)
 
+    def new(self, kind: Any, stage: str, arguments: dict[str, Any]) -> Any:
+        """A network whose random start is a function of the stage's seed."""
+        with seeded(self.chain.train[stage].seed, "start", device=torch.device("cpu")):
+            return kind(**arguments)
+
     def fit(self, stage: str, task: Any, dataset: Dataset, validation: Dataset | None) -> None:
-        network: Any = fit(
+        fit(
             self.chain.train[stage], task, dataset, self.runs / stage, validation=validation,
             record=dataclasses.asdict(self.chain), device=self.device,
         )  # fmt: skip
-        network.save_pretrained(self.runs / stage / "export")
 
     def load(self, kind: Any, stage: str) -> Any:
         return kind.from_pretrained(self.runs / stage / "export")
@@ -114,12 +121,17 @@ def fit_autoencoder(place: Place, stage: str, network: SimVAE, perceptual_weight
 
 def train_autoencoder(place: Place) -> None:
     chain = place.chain
-    fit_autoencoder(place, "autoencoder", SimVAE(**chain.autoencoder), chain.perceptual_weight)
-    trained = place.load(SimVAE, "autoencoder")
+    fit_autoencoder(place, "autoencoder", place.new(SimVAE, "autoencoder", chain.autoencoder), chain.perceptual_weight)
+    once(lambda: normalize_latents(place), place.device)
+
+
+def normalize_latents(place: Place) -> None:
+    """Export the autoencoder anew, with the scale and shift of its latents on the training faces."""
+    trained = place.load(SimVAE, "autoencoder").to(processes(place.device).device)
     scale, shift = latent_statistics(trained, DataLoader(place.faces("train"), batch_size=32))
-    normalized = SimVAE(**chain.autoencoder, scaling_factor=scale, shift_factor=shift)
+    normalized = SimVAE(**place.chain.autoencoder, scaling_factor=scale, shift_factor=shift)
     normalized.load_state_dict(trained.state_dict())
-    normalized.save_pretrained(place.runs / "autoencoder" / "export")
+    export(normalized, place.runs / "autoencoder" / "export")
 
 
 def train_decoder(place: Place) -> None:
@@ -130,7 +142,7 @@ def train_decoder(place: Place) -> None:
 
 
 def train_estimator(place: Place) -> None:
-    task = PosteriorMeanTask(UNet(**place.chain.estimator), BlindFaceDegradation())
+    task = PosteriorMeanTask(place.new(UNet, "estimator", place.chain.estimator), BlindFaceDegradation())
     jitter = place.chain.size // 20  # a little more variety of scale and place than the aligned crops have
     place.fit("estimator", task, place.faces("train", jitter=jitter), place.faces("val"))
 
@@ -140,7 +152,8 @@ def train_flow(place: Place) -> None:
     chain = place.chain
     coupling = LatentCoupling(place.load(SimVAE, "autoencoder"), place.load(UNet, "estimator"), BlindFaceDegradation())
     whole = chain.train["flow"]
-    task = FlowTask(HourglassTransformer(**chain.velocity), given_pairs, source_noise=chain.source_noise)
+    network = place.new(HourglassTransformer, "flow", chain.velocity)
+    task = FlowTask(network, given_pairs, source_noise=chain.source_noise)
     validation = precompute_pairs(coupling, place.faces("val"), rounds=1, seed=whole.seed + 1_000_000)
     jitter = chain.size // 20
     last = latest_checkpoint(place.runs / "flow" / "checkpoints")
@@ -152,21 +165,25 @@ def train_flow(place: Place) -> None:
         pairs = precompute_pairs(
             coupling, place.faces("train", jitter=jitter), rounds=chain.pair_rounds, seed=whole.seed + piece
         )
-        network: Any = fit(
+        fit(
             whole, task, pairs, place.runs / "flow", validation=validation, record=dataclasses.asdict(chain),
             device=place.device, stop=stop,
         )  # fmt: skip
-    network.save_pretrained(place.runs / "flow" / "export")
 
 
 def train_pixel(place: Place) -> None:
     chain = place.chain
     coupling = PixelCoupling(place.load(UNet, "estimator"), BlindFaceDegradation())
-    task = FlowTask(HourglassTransformer(**chain.pixel_velocity), coupling, source_noise=chain.pixel_source_noise)
+    network = place.new(HourglassTransformer, "pixel", chain.pixel_velocity)
+    task = FlowTask(network, coupling, source_noise=chain.pixel_source_noise)
     place.fit("pixel", task, place.faces("train", jitter=chain.size // 20), place.faces("val"))
 
 
 def assemble(place: Place) -> None:
+    once(lambda: save_pipelines(place), place.device)
+
+
+def save_pipelines(place: Place) -> None:
     """Both pipelines in half precision, and provenance.json; PMRF in the folder pixel, with the same estimator."""
     chain, folder = place.chain, place.weights or place.runs / "assembled"
     estimator = place.load(UNet, "estimator")

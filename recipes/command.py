@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
+from pmrf_blocks.training.processes import processes
 from recipes.chain import STAGES, Chain, Place
 
 Stage = Literal["all", "autoencoder", "estimator", "decoder", "flow", "pixel", "assemble"]
@@ -55,4 +56,7 @@ def main(recipe: Callable[[], Chain], debug: Callable[[], Chain], description: s
         sys.exit(130)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"{recipe.__name__}: {error}")
-    print(place.runs)
+    everyone = processes(arguments.device)
+    if everyone.is_main_process:
+        print(place.runs)
+    everyone.destroy_process_group()

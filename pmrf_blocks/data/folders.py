@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
+
+READERS = 8  # threads that look at the heads of files
 
 
 class DataError(ValueError):
@@ -72,6 +77,35 @@ class ImageDataset(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def where(self) -> str:
+        """The folder that holds all images."""
+        return os.path.commonpath([path.parent for path in self.paths])
+
+    def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Path, str]]:
+        """Images that cannot be used, each with the reason, judged by the heads of the files (damage further in
+        shows when they are decoded): unreadable, smaller than the crop, or, as they go into batches, of another
+        size than the first."""
+        paths = [self.paths[index] for index in indices]
+        with ThreadPoolExecutor(READERS) as threads:
+            found = list(threads.map(self._problem, paths))
+        bad = [(path, reason) for path, (reason, _) in zip(paths, found) if reason]
+        if batched and self.size is None and self.crop is None and not bad:
+            sides = [side for _, side in found]
+            bad = [(path, f"its square is {side} pixels wide, that of {paths[0]} {sides[0]}; set size or crop")
+                   for path, side in zip(paths, sides) if side != sides[0]]  # fmt: skip
+        return bad
+
+    def _problem(self, path: Path) -> tuple[str, int]:
+        try:
+            with Image.open(path) as file:
+                width, height = file.size
+        except (UnidentifiedImageError, OSError) as error:
+            return f"cannot be read: {error}", 0
+        if self.size is None and self.crop is not None and min(width, height) < self.crop:
+            return f"is {width}x{height}, smaller than the crop of {self.crop}", 0
+        return "", min(width, height)
+
     def read(self, index: int) -> np.ndarray:
         """Image `index` at the working size, uint8 (H, W, 3), not cropped."""
         if index in self.decoded:
@@ -122,6 +156,19 @@ class JoinedDataset(Dataset[Tensor]):
 
     def __len__(self) -> int:
         return int(self.starts[-1])
+
+    @property
+    def where(self) -> str:
+        """The folders of all parts."""
+        return ", ".join(part.where for part in self.parts)
+
+    def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Path, str]]:
+        """Those of the parts."""
+        indices = np.asarray(list(indices))
+        bad = []
+        for part, first, end in zip(self.parts, self.starts, self.starts[1:]):
+            bad += part.problems((indices[(indices >= first) & (indices < end)] - first).tolist(), batched=batched)
+        return bad
 
     def __getitem__(self, key: int | SampleKey) -> Tensor:
         index, seed = key if isinstance(key, tuple) else (key, 0)

@@ -13,8 +13,8 @@ environment.py  versions and hardware for the records
 
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.couplings import LatentCoupling, PairDataset, PixelCoupling, given_pairs, precompute_pairs
+from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.loop import fit
-from pmrf_blocks.training.run import TrainingError
 from pmrf_blocks.training.tasks import AutoencoderTask, FlowTask, PosteriorMeanTask, latent_statistics
 
 __all__ = [

@@ -10,11 +10,9 @@ from typing import Any
 
 import torch
 
+from pmrf_blocks.training.errors import CheckpointError
+
 KEEP = 2
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written or read."""
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

@@ -21,6 +21,7 @@ class PixelCoupling:
     def __init__(self, estimator: nn.Module, degradation: Degradation) -> None:
         self.estimator = estimator.eval().requires_grad_(False)
         self.degradation = degradation
+        self.frozen: tuple[nn.Module, ...] = (self.estimator,)
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         degraded, target = self.degradation(to_unit(pixels), generator=generator)
@@ -38,6 +39,7 @@ class LatentCoupling:
     def __init__(self, autoencoder: SimVAE, estimator: nn.Module, degradation: Degradation) -> None:
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.pixels = PixelCoupling(estimator, degradation)
+        self.frozen = (self.autoencoder, *self.pixels.frozen)
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         mean, target = self.pixels(pixels, generator)

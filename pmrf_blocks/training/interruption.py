@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
+ECHO = 2.0  # seconds in which a repeated signal is the first one's echo: launchers pass on what each process got
+
 
 class Interruption:
-    """Within `with Interruption() as asked:` Ctrl-C and SIGTERM set asked.requested; a second one raises at once.
+    """Within `with Interruption() as asked:` Ctrl-C and SIGTERM set asked.requested; a later one raises at once.
 
     Signals reach the main thread alone; in any other this does nothing.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self._first = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -28,9 +32,10 @@ class Interruption:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if not self.requested:
+            self.requested, self._first = True, time.monotonic()
+        elif time.monotonic() - self._first > ECHO:
             raise KeyboardInterrupt
-        self.requested = True
 
 
 def leave_signals_to_parent(worker: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +14,14 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from pmrf_blocks.data import DataError
-from pmrf_blocks.training.checkpoint import CheckpointError
 from pmrf_blocks.training.config import TrainConfig
-from pmrf_blocks.training.run import Run, TrainingError
+from pmrf_blocks.training.errors import TrainingError
+from pmrf_blocks.training.inspection import inspect_images
+from pmrf_blocks.training.processes import processes
+from pmrf_blocks.training.run import Run
 from pmrf_blocks.training.tasks import Task
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, over quota, over the limit of a file's size
 
 
 def fit(
@@ -42,23 +47,29 @@ def fit(
         resume: continue from the newest whole checkpoint in `folder`; False refuses a folder that has one.
         stop: leave off after this many steps of config.steps; the schedule is still that of the whole.
 
-    Raises DataError without images, TrainingError where the run cannot go on. Ctrl-C and SIGTERM end the step under
+    Raises DataError, before the first step, where images are missing, unreadable or too small (see inspection.py);
+    TrainingError where the run cannot go on. Ctrl-C and SIGTERM end the step under
     way, save a checkpoint and raise KeyboardInterrupt; the same call then goes on from there.
     """
-    for name, images in (("train", dataset), ("validate", validation)):
-        if images is not None and len(images) == 0:  # type: ignore[arg-type]
-            raise DataError(f"0 images to {name} on")
+    everyone, folder = processes(device), Path(folder)
+    rank, world = everyone.process_index, everyone.num_processes
+    inspect_images(dataset, validation, images_per_step=config.batch_size * world, rank=rank, world=world)
+    run = Run(config, task, folder, device=device, resume=resume)
     try:
-        run = Run(config, task, Path(folder), device=device, resume=resume)
         run.describe(record)
-        end = config.steps if stop is None else min(stop, config.steps)
-        try:
-            _train(run, dataset, validation, end)
-        finally:
-            run.records.close()
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
-    run.finish()
+        _train(run, dataset, validation, config.steps if stop is None else min(stop, config.steps))
+        run.finish()
+    except TrainingError as error:
+        with contextlib.suppress(OSError):
+            run.records.note(f"ended: {error}")
+        raise
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        last = run.last_checkpoint()
+        raise TrainingError(f"no room to write in {folder}: {error}; the last good checkpoint is {last}") from error
+    finally:
+        run.records.close()
     return run.network
 
 
@@ -81,5 +92,6 @@ def _train(run: Run, dataset: Dataset, validation: Dataset | None, end: int) -> 
                 run.checkpoint()
         run.checkpoint()
     if run.interrupted:
+        run.accelerator.wait_for_everyone()  # a launcher ends all processes as soon as one has ended
         run.records.note(f"interrupted at step {run.step}; the same command goes on from there")
         raise KeyboardInterrupt

@@ -13,9 +13,12 @@ def prepare_modules(task: Task, config: TrainConfig, device: torch.device) -> No
 
     torch.compile is done in place too: names of weights, and so checkpoints, stay as they are.
     """
-    task.to(device)
-    if config.channels_last:
-        task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in (task, *task.frozen_modules()):
+        module.to(device)
+        if config.channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in task.frozen_modules():
+        module.eval().requires_grad_(False)
     if config.gradient_checkpointing:
         if not hasattr(task.network, "gradient_checkpointing"):
             raise ValueError(f"{type(task.network).__name__} has no gradient_checkpointing")

@@ -10,6 +10,7 @@ tensorboard/          the same numbers and pictures for TensorBoard (or where an
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -39,7 +40,7 @@ class Records:
         if not self.active or not path.exists():
             return
         lines = path.read_text().splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        kept = [line for line in lines if _step(line) <= step]
         if kept != lines:
             write_whole(path, "".join(kept))
 
@@ -50,7 +51,7 @@ class Records:
         path = self.folder / "config.json"
         text = json.dumps(whole, indent=2, default=str) + "\n"
         if path.exists():
-            before, now = json.loads(path.read_text()).get("train", {}), json.loads(text)["train"]
+            before, now = _settings(json.loads(path.read_text())), _settings(json.loads(text))
             for name in now:
                 if before.get(name, now[name]) != now[name]:
                     self.note(f"{name} was {before[name]} and is {now[name]} from here on")
@@ -99,6 +100,19 @@ class Records:
     def close(self) -> None:
         for tracker in self.trackers:
             tracker.finish()
+
+
+def _step(line: str) -> float:
+    """Step of a line of stats.jsonl; infinity of one that is not whole."""
+    try:
+        return json.loads(line)["step"] if line.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _settings(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the numbers of a run: its settings and how many processes there are."""
+    return {**whole.get("train", {}), "processes": whole.get("environment", {}).get("processes")}
 
 
 class Meter:

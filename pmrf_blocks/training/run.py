@@ -20,19 +20,17 @@ from pmrf_blocks.training.checkpoint import latest_checkpoint, load_newest, save
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.ema import EMA
 from pmrf_blocks.training.environment import describe_environment
+from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.export import export
 from pmrf_blocks.training.guard import Guard
 from pmrf_blocks.training.interruption import Interruption, leave_signals_to_parent
 from pmrf_blocks.training.preparation import prepare_modules
+from pmrf_blocks.training.processes import processes
 from pmrf_blocks.training.randomness import seeded
 from pmrf_blocks.training.records import Meter, Records, check_trackers, memory_gib
 from pmrf_blocks.training.schedule import learning_rate
 from pmrf_blocks.training.tasks import Task
 from pmrf_blocks.training.validation import validate
-
-
-class TrainingError(RuntimeError):
-    """A run that cannot go on, with the reason and the last good checkpoint."""
 
 
 class Run:
@@ -45,10 +43,11 @@ class Run:
     def __init__(
         self, config: TrainConfig, task: Task, folder: Path, *, device: str | torch.device | None, resume: bool
     ) -> None:
-        try:
-            from accelerate import Accelerator
-        except ImportError:
-            raise ImportError("training needs accelerate: pip install 'pmrf-blocks[train]'") from None
+        state = processes(device)
+        if device is not None and torch.device(device).type != state.device.type:
+            raise ValueError(f"device {str(device)!r} was asked for, but this process trains on {state.device}")
+        from accelerate import Accelerator
+
         check_trackers(config.trackers)
         self.config, self.task, self.folder = config, task, folder
         self.accelerator = Accelerator(
@@ -65,11 +64,13 @@ class Run:
         groups = task.parameter_groups(config.lr, config.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
         self.scales = [group["lr"] / config.lr for group in self.optimizer.param_groups]
+        # The wrapper gives every process the weights of the first, so the average is begun after it.
+        self.wrapped = self.accelerator.prepare_model(task, device_placement=False)
         self.ema, self.guard, self.meter = EMA(self.network, config.ema), Guard(config.explosion), Meter()
         self.step, self.asked, self.interrupted = 0, Interruption(), False
         self.records = Records(folder, active=self.is_main)
         self._resume(resume)
-        self.wrapped = self.accelerator.prepare_model(task, device_placement=False)
+        self._agree()
 
     def _resume(self, allowed: bool) -> None:
         found = load_newest(self.folder / "checkpoints", self.records.note)
@@ -86,6 +87,12 @@ class Run:
         self.step = state["step"]
         self.records.rewind(self.step)
         self.records.note(f"resumed from {path.name}")
+
+    def _agree(self) -> None:
+        """All processes must stand at one step: they do not where machines see different run folders."""
+        steps = self.accelerator.gather(torch.tensor([self.step], device=self.device)).tolist()
+        if len(set(steps)) > 1:
+            raise TrainingError(f"processes found checkpoints of steps {steps}: all must see {self.folder} as the same")
 
     def describe(self, record: Mapping[str, Any] | None) -> None:
         """Write config.json (this stage's settings, the whole recipe, the machine) and start the trackers."""

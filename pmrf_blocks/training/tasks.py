@@ -46,6 +46,10 @@ class Task(nn.Module):
         """What torch.compile is to compile: modules that the loss calls as such, not by another method."""
         return (self.network,)
 
+    def frozen_modules(self) -> Sequence[nn.Module]:
+        """Networks outside the module tree that the loss needs: brought to the device, never trained."""
+        return ()
+
     def scores(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Validation scores of one image (a batch of one)."""
         loss, parts = self(batch, generator)
@@ -122,7 +126,10 @@ class PosteriorMeanTask(Task):
 
 
 class Coupling(Protocol):
-    """Makes the pair (x0, x1) that a flow is trained between, both (B, C, H, W), from a batch."""
+    """Makes the pair (x0, x1) that a flow is trained between, both (B, C, H, W), from a batch.
+
+    One that has networks names them in an attribute `frozen`, a sequence of modules.
+    """
 
     def __call__(self, batch: Any, generator: torch.Generator, /) -> tuple[Tensor, Tensor]: ...
 
@@ -165,6 +172,9 @@ class FlowTask(Task):
         ends = {"source": x0, "restored": end, "target": x1}
         return [(name, self.to_image(x.float()).float().clamp(0, 1)) for name, x in ends.items()]
 
+    def frozen_modules(self) -> Sequence[nn.Module]:
+        return getattr(self.coupling, "frozen", ())
+
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         groups = getattr(self.network, "param_groups", None)
         if groups is None:
@@ -176,8 +186,9 @@ class FlowTask(Task):
 def latent_statistics(autoencoder: SimVAE, batches: Iterable[Tensor]) -> tuple[float, float]:
     """(scaling_factor, shift_factor) that bring the modes of uint8 image batches to zero mean and unit variance."""
     count, total, squares = 0, 0.0, 0.0
+    device = next(autoencoder.parameters()).device
     for pixels in batches:
-        z = autoencoder.encode(2.0 * to_unit(pixels) - 1.0).mode().double()
+        z = autoencoder.encode(2.0 * to_unit(pixels.to(device)) - 1.0).mode().double()
         count, total, squares = count + z.numel(), total + float(z.sum()), squares + float(z.square().sum())
     if count == 0:
         raise ValueError("latent statistics need at least one batch")

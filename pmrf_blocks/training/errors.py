@@ -1,0 +1,11 @@
+"""What ends a run that cannot go on."""
+
+from __future__ import annotations
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on, with the reason and the last good checkpoint."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint that cannot be written or read."""

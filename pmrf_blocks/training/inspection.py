@@ -1,0 +1,43 @@
+"""Finds out before the first step what is wrong with a run's images: none, too few, unreadable, of wrong sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from pmrf_blocks.data import DataError
+
+SHOWN = 5
+
+
+def inspect_images(
+    training: Dataset, validation: Dataset | None, *, images_per_step: int, rank: int = 0, world: int = 1
+) -> None:
+    """DataError, with counts and paths, where a run on these sets would fail or see nothing.
+
+    A set may have `where`, text that says where its images are, and `problems(indices, batched=...)`, a list of
+    (path, reason). Each process looks through its share of the images.
+    """
+    for purpose, dataset in (("train", training), ("validate", validation)):
+        if dataset is not None and len(dataset) == 0:  # type: ignore[arg-type]
+            raise DataError(f"0 images to {purpose} on{_where(dataset)}")
+    count = len(training)  # type: ignore[arg-type]
+    if count < images_per_step:
+        raise DataError(
+            f"{count} images to train on{_where(training)}: fewer than the {images_per_step} of one update "
+            "(batch_size times processes)"
+        )
+    for dataset, batched in ((training, True), (validation, False)):
+        if dataset is not None and hasattr(dataset, "problems"):
+            share = range(rank, len(dataset), world)  # type: ignore[arg-type]
+            bad: list[tuple[Path, str]] = dataset.problems(share, batched=batched)
+            if bad:
+                lines = [f"  {path}: {reason}" for path, reason in bad[:SHOWN]]
+                more = [f"  and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []
+                raise DataError("\n".join([f"{len(bad)} images{_where(dataset)} cannot be used:", *lines, *more]))
+
+
+def _where(dataset: Dataset) -> str:
+    where = getattr(dataset, "where", "")
+    return f" in {where}" if where else ""
