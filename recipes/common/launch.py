@@ -1,0 +1,114 @@
+"""The command line of a recipe that trains one model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+
+from recipes.common.fitting import Place, trained
+from recipes.common.sizes import Scale
+from recipes.common.stages import Stage, essence, with_seed
+
+
+@dataclass(frozen=True)
+class Common:
+    data: Path
+    """Folder with the image folders that the recipe names."""
+    runs: Path = Path("runs")
+    """Where run folders go. A configuration that is finished there is not trained again, and one that was broken off
+    goes on where it stopped."""
+    scale: Scale = "paper"
+    """'paper' is the paper's own; 'small' the same at 64x64 on a processor, in minutes; 'debug' in seconds."""
+    vgg19: Path | None = None
+    """torchvision's vgg19 weights (vgg19-dcbb9e9d.pth), for the paper's perceptual loss."""
+    estimator: str | None = None
+    """A finished posterior-mean estimator: DifFace's .pth file, a folder or a hub id. Trained here when not given."""
+    device: str | None = None
+    """'cpu', 'cuda', ...; the fastest there is when not given."""
+    threads: int | None = None
+    """Processor threads of this process; all cores when not given."""
+    workers: int | None = None
+    """Processes that read images; the recipe's own number when not given."""
+    compile: str | None = None
+    """Backend of torch.compile, such as 'inductor'."""
+    gradient_checkpointing: bool = False
+    """Less memory, a third more time."""
+    trackers: tuple[str, ...] | None = None
+    """Accelerate's trackers, such as tensorboard and wandb; the recipe's own when not given."""
+
+    def place(self) -> Place:
+        """Where to read and write; sets the number of threads."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        given = {"workers": self.workers, "compile": self.compile, "trackers": self.trackers}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if self.gradient_checkpointing:
+            changes["gradient_checkpointing"] = True
+        return Place(self.data, self.runs, self.device, self.vgg19, changes)
+
+    def with_estimator(self, stage: Any) -> Any:
+        """The stage on the finished estimator that was asked for; other degradations than its own train theirs."""
+        inner = getattr(stage, "estimator", None)
+        if self.estimator is None or inner is None or inner.degradation != "blind-face":
+            return stage
+        return replace(stage, estimator=replace(inner, published=self.estimator))
+
+
+@dataclass(frozen=True)
+class Arguments(Common):
+    seed: int = 0
+    """Of the start, the order of the images, their crops, degradations and noise."""
+    autoencoder: str | None = None
+    """A finished autoencoder for a latent flow: a folder or hub id in diffusers layout."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """The recipe's own when not given."""
+    accumulate: int = 1
+    """Micro-batches an update: the same batch in less memory."""
+    show: bool = False
+    """Print the whole configuration as JSON and stop."""
+
+
+def launch(recipe: Callable[[Scale], Stage], description: str | None) -> None:
+    """Parse the command line, train what the recipe describes, print the folder of the finished model."""
+    arguments = tyro.cli(Arguments, description=description)
+    stage = chosen(arguments, recipe(arguments.scale))
+    if arguments.show:
+        print(json.dumps(essence(stage), indent=2))
+        return
+    with one_line_errors(recipe.__name__):
+        place = arguments.place()
+        trained(stage, place)
+        print(place.folder(stage))
+
+
+def chosen(arguments: Arguments, stage: Any) -> Any:
+    """The recipe's stage with what the command line changes of it."""
+    stage = arguments.with_estimator(with_seed(stage, arguments.seed))
+    if arguments.autoencoder is not None:
+        if getattr(stage, "autoencoder", None) is None:
+            sys.exit("--autoencoder: this recipe trains in pixels, or trains an autoencoder itself")
+        stage = replace(stage, autoencoder=replace(stage.autoencoder, published=arguments.autoencoder))
+    changes: dict[str, Any] = {"accumulate": arguments.accumulate}
+    if arguments.precision is not None:
+        changes["precision"] = arguments.precision
+    return replace(stage, train=dataclasses.replace(stage.train, **changes))
+
+
+@contextmanager
+def one_line_errors(name: str) -> Iterator[None]:
+    """What a user can mend ends the program with one line; Ctrl-C with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        sys.exit(f"{name}: {error}")
