@@ -3,12 +3,20 @@
 loop.py         fit(): the loop
 run.py          the state of one run and its single update
 config.py       TrainConfig: its hyper-parameters
+precision.py    float32 or bfloat16, by what the hardware is fast at
+preparation.py  device, memory format, compilation
 tasks.py        what each stage minimises
 couplings.py    the pairs that a flow is trained between
 schedule.py     learning rate by step
 ema.py          moving average of the weights
 checkpoint.py   checkpoints, written whole or not at all
+randomness.py   global random numbers of a step, for what takes no generator
+guard.py        which updates are made, which are skipped
+interruption.py Ctrl-C between two steps
+validation.py   scores and pictures on held-out images
+records.py      what a run writes about itself
 environment.py  versions and hardware for the records
+export.py       the network that a run ends with
 """
 
 from pmrf_blocks.training.config import TrainConfig

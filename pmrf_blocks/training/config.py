@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PRECISIONS = ("fp32", "bf16")
+from pmrf_blocks.training.precision import PRECISIONS
+
 SCHEDULES = ("constant", "cosine")
 
 
@@ -21,7 +22,8 @@ class TrainConfig:
         betas, weight_decay, eps: of AdamW.
         clip: largest gradient norm; None does not clip.
         ema: decay of the moving average of the weights; the average is what validation and export use.
-        precision: 'fp32', or 'bf16' (autocast; weights, optimiser and average stay float32).
+        precision: 'fp32', 'bf16' (autocast; weights, optimiser and average stay float32), or 'auto': bf16 where the
+            hardware is faster at it. A run keeps what it began with.
         channels_last: keep convolution weights in this memory format.
         gradient_checkpointing: the network recomputes its layers in the backward pass: less memory, more time.
         compile: backend of torch.compile ('inductor'; 'eager' and 'aot_eager' to find errors); None does not compile.

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.data import SampleKey
 from pmrf_blocks.seeding import derive_generator, derive_seed
+from pmrf_blocks.training.precision import fast_bfloat16
 from pmrf_blocks.training.tasks import Coupling, Degradation, to_unit
 
 
@@ -91,7 +92,7 @@ def precompute_pairs(
     x0s, x1s = [], []
     for start in tqdm(range(0, len(keys), batch_size), desc="pairs", unit="batch"):
         batch = torch.utils.data.default_collate([dataset[key] for key in keys[start : start + batch_size]])
-        with torch.autocast(batch.device.type, torch.bfloat16):
+        with torch.autocast(batch.device.type, torch.bfloat16, enabled=fast_bfloat16(batch.device)):
             x0, x1 = coupling(batch, derive_generator(seed, "pairs", start, device=batch.device))
         x0s.append(x0.half())
         x1s.append(x1.half())

@@ -24,6 +24,7 @@ from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.export import export
 from pmrf_blocks.training.guard import Guard
 from pmrf_blocks.training.interruption import Interruption, leave_signals_to_parent
+from pmrf_blocks.training.precision import choose_precision
 from pmrf_blocks.training.preparation import prepare_modules
 from pmrf_blocks.training.processes import processes
 from pmrf_blocks.training.randomness import seeded
@@ -58,7 +59,7 @@ class Run:
         )
         self.device, self.world = self.accelerator.device, self.accelerator.num_processes
         self.rank, self.is_main = self.accelerator.process_index, self.accelerator.is_main_process
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+        self.precision = choose_precision(config.precision, self.device)
         prepare_modules(task, config, self.device)
         self.network = task.network
         groups = task.parameter_groups(config.lr, config.weight_decay)
@@ -71,6 +72,7 @@ class Run:
         self.records = Records(folder, active=self.is_main)
         self._resume(resume)
         self._agree()
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _resume(self, allowed: bool) -> None:
         found = load_newest(self.folder / "checkpoints", self.records.note)
@@ -85,6 +87,8 @@ class Run:
         self.guard.load_state_dict(state["guard"])
         self.meter.load_state_dict(state["meter"])
         self.step = state["step"]
+        if self.config.precision == "auto":
+            self.precision = state["precision"]
         self.records.rewind(self.step)
         self.records.note(f"resumed from {path.name}")
 
@@ -96,7 +100,8 @@ class Run:
 
     def describe(self, record: Mapping[str, Any] | None) -> None:
         """Write config.json (this stage's settings, the whole recipe, the machine) and start the trackers."""
-        environment = {**describe_environment(), "processes": self.world, "device": str(self.device)}
+        place = {"processes": self.world, "device": str(self.device), "precision": self.precision}
+        environment = {**describe_environment(), **place}
         whole = {"train": dataclasses.asdict(self.config), "recipe": record, "environment": environment}
         self.records.configuration(whole)
         if self.config.trackers:
@@ -220,6 +225,7 @@ class Run:
             )
         state = {
             "step": self.step,
+            "precision": self.precision,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict(),

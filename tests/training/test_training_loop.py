@@ -196,3 +196,16 @@ def test_learning_rate():
 def test_bad_configurations(change, message):
     with pytest.raises(ValueError, match=message):
         config(**change)
+
+
+def test_automatic_precision_is_what_the_machine_is_fast_at(tmp_path, monkeypatch):
+    from pmrf_blocks.training import precision
+
+    for fast, name in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(precision, "_faster_on_the_processor", lambda fast=fast: fast)
+        assert precision.choose_precision("auto", torch.device("cpu")) == name
+    fit(config(precision="auto"), Regression(), Points(), tmp_path, device="cpu", stop=4)
+    monkeypatch.setattr(precision, "_faster_on_the_processor", lambda: True)
+    fit(config(precision="auto"), Regression(), Points(), tmp_path, device="cpu", stop=8)  # goes on as it began
+    assert load_checkpoint(latest_checkpoint(tmp_path / "checkpoints"))["precision"] == "fp32"
+    assert json.loads((tmp_path / "config.json").read_text())["environment"]["precision"] == "fp32"
