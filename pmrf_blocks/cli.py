@@ -105,6 +105,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("recipe", metavar="RECIPE", help="a module in ./recipes, or the path of a .py file")
     train.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENTS", help="go to the recipe (try --help)")
+
+    benchmark = command(
+        "benchmark",
+        "measure the blocks of this checkout beside their peers",
+        "Same as: python -m benchmarks ACTION ARGUMENTS\n\nexamples:\n  pmrf-blocks benchmark run attention\n"
+        "  pmrf-blocks benchmark report",
+    )
+    benchmark.add_argument("action", choices=("run", "report"), help="measure, or write docs/benchmarks.md")
+    benchmark.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENTS", help="go to it (try --help)")
     return parser
 
 

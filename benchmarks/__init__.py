@@ -1,0 +1,27 @@
+"""Each block beside what a user would otherwise pick.
+
+python -m benchmarks run [NAMES] measures, python -m benchmarks report writes docs/benchmarks.md.
+
+comparison.py  what one row of the tables is: the work, ours, the peers, the goals
+measure.py     times (contenders in turn) and peak memory
+rates.py       what the device can do at best: multiplication, copying
+running.py     runs benchmarks into one JSON file
+report.py      JSON files to docs/benchmarks.md
+
+Everything else is one benchmark each: comparisons(settings) yields its rows. cuda_*.py are microbenchmarks of a GPU.
+"""
+
+BENCHMARKS = (
+    "startup",
+    "attention",
+    "attention_scaling",
+    "autoencoder",
+    "tiled_decode",
+    "transformer",
+    "restoration",
+    "degradation",
+    "training_step",
+    "cuda_attention",
+    "cuda_resize",
+    "cuda_models",
+)

@@ -1,0 +1,79 @@
+"""Neighborhood attention, kernel 7, 4 heads of 64, on 64x64 pixels: forward, and forward with backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmarks.comparison import Build, Call, Comparison, Goal, Missing, Settings, peer
+from pmrf_blocks.attention import neighborhood_attention_2d
+
+HEADS, WIDTH = 4, 64
+
+
+def inputs(size: int, settings: Settings, dtype: torch.dtype, batch: int = 1, heads: int = HEADS) -> list[Tensor]:
+    """q, k, v (B, H, W, N, D) and a gradient of the output."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (batch, size, size, heads, WIDTH)
+    return [torch.randn(shape, generator=generator).to(settings.device, dtype) for _ in range(4)]
+
+
+def backend(name: str, tensors: list[Tensor], kernel: int, *, backward: bool, settings: Settings) -> Build:
+    """Builds the call of one of our backends, by name, or of a peer's function."""
+
+    def build() -> Call:
+        attend = _function(name, settings)
+        if not backward:
+            return lambda: attend(*tensors[:3], kernel)
+        leaves = [x.clone().requires_grad_() for x in tensors[:3]]
+
+        def call() -> tuple[Tensor, ...]:
+            with torch.enable_grad():
+                out = attend(*leaves, kernel)
+                return (out.detach(), *torch.autograd.grad(out, leaves, tensors[3]))
+
+        return call
+
+    return build
+
+
+def _function(name: str, settings: Settings) -> Callable[..., Tensor]:
+    if name == "natten":
+        na2d = peer("natten").na2d
+        return lambda q, k, v, kernel: na2d(q, k, v, kernel_size=kernel)
+    if name == "flex" and settings.tiny:
+        raise Missing("its compilation takes a minute; left out of --tiny")
+    if name == "triton" and settings.device.type != "cuda":
+        raise Missing("the Triton kernels need CUDA")
+    return partial(neighborhood_attention_2d, backend=name)
+
+
+def operations(size: int, kernel: int, *, backward: bool, heads: int = HEADS, batch: int = 1) -> float:
+    """Multiplications and additions that the definition asks for; the backward pass does five products for two."""
+    forward = 4.0 * batch * heads * size**2 * kernel**2 * WIDTH
+    return 3.5 * forward if backward else forward
+
+
+def traffic(size: int, dtype: torch.dtype, *, backward: bool, heads: int = HEADS, batch: int = 1) -> float:
+    """Bytes of q, k, v and the output, each moved once (backward: all of them and their gradients)."""
+    one = batch * heads * size**2 * WIDTH * dtype.itemsize
+    return 12.0 * one if backward else 4.0 * one
+
+
+def comparisons(settings: Settings) -> Iterator[Comparison]:
+    size, kernel = (20, 5) if settings.tiny else (64, 7)
+    tensors = inputs(size, settings, torch.float32)
+    for backward in (False, True):
+        names = {"ours": "auto", "dense masked SDPA": "dense", "compiled FlexAttention": "flex", "natten": "natten"}
+        goals = (Goal("natten", 200), Goal("dense masked SDPA", 15), Goal("compiled FlexAttention", 4))
+        yield Comparison(
+            f"neighborhood attention {size}x{size}, kernel {kernel}, {'forward + backward' if backward else 'forward'}",
+            {label: backend(name, tensors, kernel, backward=backward, settings=settings)
+             for label, name in names.items()},
+            goals=(Goal("dense masked SDPA", 8),) if backward else goals,
+            operations=operations(size, kernel, backward=backward),
+            traffic=traffic(size, torch.float32, backward=backward),
+        )  # fmt: skip

@@ -1,0 +1,104 @@
+"""What is compared: one piece of work, done by ours and by its peers."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Call = Callable[[], Any]
+Build = Callable[[], Call]
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Missing(Exception):
+    """What cannot be measured here, and why, in one line."""
+
+
+class Seconds(float):
+    """What a call returns that has taken the time itself."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run: `tiny` shrinks every size to what a test can afford; its times mean nothing.
+
+    `dtypes`: rows in other precisions are left out. `repetitions` at most of one contender of one row, fewer where
+    they take more than `seconds`.
+    """
+
+    device: torch.device
+    tiny: bool = False
+    repetitions: int = 15
+    seconds: float = 10.0
+    dtypes: tuple[torch.dtype, ...] = (torch.float32,)
+
+    def tolerances(self, table: Mapping[torch.dtype, float]) -> list[tuple[torch.dtype, float]]:
+        """Of a table of tolerances the precisions that are asked for."""
+        return [(dtype, tolerance) for dtype, tolerance in table.items() if dtype in self.dtypes]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """At least `factor` times less 'time' or 'memory' than `against`; of 'seconds': ours within `factor` seconds."""
+
+    against: str
+    factor: float
+    of: str = "time"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row: the first of `contenders` is ours. Each builds what it needs and gives the call that is timed.
+
+    Before anything is timed every peer's output is held against ours: `distance` must not exceed `tolerance`.
+    Where outputs cannot be equal, `tolerance` is None and `unequal` says why. `checked` takes the place of the
+    contenders in that check where the timed calls draw noise of their own.
+    `units`: how much work a contender does in one call (images, pixels); times and memory are compared per unit.
+    `operations` (floating-point, a multiplication and an addition are two) and `traffic` (bytes that must be read and
+    written) of ours in one call give its roofline.
+    """
+
+    work: str
+    contenders: Mapping[str, Build]
+    goals: tuple[Goal, ...] = ()
+    tolerance: float | None = 1e-4
+    unequal: str = ""
+    checked: Mapping[str, Build] = field(default_factory=dict)
+    distance: Callable[[Tensor, Tensor], float] | None = None
+    units: Mapping[str, float] = field(default_factory=dict)
+    operations: float = 0.0
+    traffic: float = 0.0
+    dtype: torch.dtype = torch.float32
+
+
+def largest_difference(ours: Tensor, theirs: Tensor) -> float:
+    """max |ours - theirs| over max |theirs|."""
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30))
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """'float32' of torch.float32."""
+    return str(dtype).removeprefix("torch.")
+
+
+def outputs(result: Any) -> list[Tensor]:
+    """The tensors of a call's result, in float64 on the CPU."""
+    if isinstance(result, Tensor):
+        return [result.detach().double().cpu()]
+    if isinstance(result, (tuple, list)):
+        return [tensor for item in result for tensor in outputs(item)]
+    return []
+
+
+def peer(package: str, install: str | None = None) -> Any:
+    """The imported package of a peer; Missing where it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        broken = "" if isinstance(error, ModuleNotFoundError) and error.name == package else f" ({error})"
+        raise Missing(f"{package} cannot be imported{broken}: pip install {install or package}") from None

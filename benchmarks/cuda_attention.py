@@ -1,0 +1,72 @@
+"""Attention backends over resolutions, kernels and precisions, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.attention import HEADS, WIDTH, backend, inputs, operations, traffic
+from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of, peer
+from pmrf_blocks.attention.dense import neighborhood_mask
+
+DENSEST = 64  # beyond this side the masks of the dense forms outgrow what anybody would use
+TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 5e-3}
+
+
+def xformers(size: int, kernel: int, settings: Settings, dtype: torch.dtype, *, backward: bool) -> Build:
+    """Memory-efficient attention over all pixels under an additive mask."""
+
+    def build() -> Call:
+        attend = peer("xformers.ops", "xformers").memory_efficient_attention
+        if settings.device.type != "cuda":
+            raise Missing("xformers needs CUDA")
+        seen = neighborhood_mask((size, size), (kernel, kernel), (1, 1), settings.device)
+        bias = torch.zeros(seen.shape, device=settings.device, dtype=dtype).masked_fill(~seen, float("-inf"))
+        bias = bias.expand(1, HEADS, -1, -1)
+        leaves = [x.flatten(1, 2).requires_grad_(backward) for x in inputs(size, settings, dtype)]
+
+        def call() -> tuple[torch.Tensor, ...]:
+            with torch.set_grad_enabled(backward):
+                out = attend(*leaves[:3], attn_bias=bias)
+                found = torch.autograd.grad(out, leaves[:3], leaves[3].detach()) if backward else ()
+            return tuple(x.detach().unflatten(1, (size, size)) for x in (out, *found))
+
+        return call if backward else lambda: call()[0]
+
+    return build
+
+
+def comparisons(settings: Settings) -> Iterator[Comparison]:
+    cuda = settings.device.type == "cuda"
+    if not cuda and not settings.tiny:
+        raise Missing("needs CUDA")
+    sizes, kernels = ((20,), (5,)) if settings.tiny else ((32, 64, 128, 256), (7, 13))
+    for size in sizes:
+        for kernel in kernels:
+            for dtype, tolerance in settings.tolerances(TOLERANCES):
+                for backward in (False, True):
+                    yield compared(size, kernel, dtype, tolerance, backward, settings)
+
+
+def compared(
+    size: int, kernel: int, dtype: torch.dtype, tolerance: float, backward: bool, settings: Settings
+) -> Comparison:
+    names = {"ours": "triton" if settings.device.type == "cuda" else "tiled", "FlexAttention": "flex",
+             "natten": "natten", "tiled": "tiled"}  # fmt: skip
+    tensors = inputs(size, settings, dtype)
+    contenders = {
+        label: backend(name, tensors, kernel, backward=backward, settings=settings) for label, name in names.items()
+    }
+    if size <= DENSEST:
+        contenders["dense SDPA"] = backend("dense", tensors, kernel, backward=backward, settings=settings)
+        contenders["dense xformers"] = xformers(size, kernel, settings, dtype, backward=backward)
+    direction = "forward + backward" if backward else "forward"
+    return Comparison(
+        f"{size}x{size}, {HEADS} heads of {WIDTH}, kernel {kernel}, {name_of(dtype)}, {direction}",
+        contenders,
+        tolerance=tolerance,
+        operations=operations(size, kernel, backward=backward),
+        traffic=traffic(size, dtype, backward=backward),
+        dtype=dtype,
+    )

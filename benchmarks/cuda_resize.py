@@ -1,0 +1,56 @@
+"""Resizing layers of the autoencoders: memory layouts, and what torch.compile makes of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of
+from pmrf_blocks.autoencoders.resize import Downsample, NearestUpsample, PixelShuffleUpsample
+
+
+def running(layer: nn.Module, x: torch.Tensor, *, layout: torch.memory_format, compiled: bool) -> Build:
+    def build() -> Call:
+        if compiled and x.device.type != "cuda":
+            raise Missing("compiled for CUDA alone")
+        network = copy.deepcopy(layer).to(memory_format=layout)  # type: ignore[call-overload]
+        images = x.contiguous(memory_format=layout)
+        call = torch.compile(network) if compiled else network
+        return lambda: call(images)
+
+    return build
+
+
+def comparisons(settings: Settings) -> Iterator[Comparison]:
+    if settings.device.type != "cuda" and not settings.tiny:
+        raise Missing("needs CUDA")
+    width, size = (16, 16) if settings.tiny else (256, 256)
+    for dtype, tolerance in settings.tolerances({torch.float32: 1e-3, torch.bfloat16: 3e-2}):
+        x = torch.randn(1, width, size, size, generator=torch.Generator().manual_seed(0)).to(settings.device, dtype)
+        for kind in (Downsample, NearestUpsample, PixelShuffleUpsample):
+            options = {"asymmetric": False} if kind is Downsample else {}
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                layer = kind(width, width, **options).to(settings.device, dtype)
+            outputs = layer(x)
+            yield Comparison(
+                f"{kind.__name__}, {width} channels, {size}x{size}, {name_of(dtype)}",
+                {
+                    "channels_last": running(layer, x, layout=torch.channels_last, compiled=False),
+                    "contiguous": running(layer, x, layout=torch.contiguous_format, compiled=False),
+                    "channels_last, compiled": running(layer, x, layout=torch.channels_last, compiled=True),
+                },
+                tolerance=tolerance,
+                operations=_operations(layer, outputs),
+                traffic=(x.numel() + outputs.numel()) * dtype.itemsize,
+                dtype=dtype,
+            )
+
+
+def _operations(layer: nn.Module, outputs: torch.Tensor) -> float:
+    """Of its convolution; before pixel shuffle that has as many outputs as after it."""
+    assert isinstance(layer.conv, nn.Conv2d)
+    return 2.0 * outputs.numel() * layer.conv.weight[0].numel()

@@ -1,0 +1,150 @@
+"""docs/benchmarks.md from JSON files: for each kind of device the newest run of every row, what was lost beside what
+was won."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import BENCHMARKS
+
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks report` from the JSON files in `benchmarks/results`; do not edit it. Make a new one
+with `python -m benchmarks run` on an idle machine: one command, one file.
+
+Ours and its peers get the same weights, inputs, dtype and threads in one process. Outputs are compared before
+anything is timed, and a row whose outputs differ is not timed. Repetitions alternate between the contenders; a call
+of many seconds is made once. Times are medians with their quartiles. Memory is the peak beyond what was held before
+the call. A factor above 1 means that ours is faster, or takes less memory.
+"""
+
+
+def write_page(files: Sequence[Path], page: Path) -> None:
+    page.write_text("\n".join([HEAD, *body([json.loads(file.read_text()) for file in files])]) + "\n")
+
+
+def body(records: Sequence[dict[str, Any]]) -> Iterator[str]:
+    if not records:
+        yield "Nothing has been measured yet."
+        return
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for record in sorted(records, key=lambda record: record["date"]):
+        threads = 0 if record["device"] == "cuda" else record["environment"]["threads"]
+        groups.setdefault((record["device"], threads), []).append(record)
+    for group in groups.values():
+        rows = {(row["benchmark"], row["work"]): (row, record) for record in group for row in record["rows"]}
+        yield from section(sorted(rows.values(), key=lambda item: BENCHMARKS.index(item[0]["benchmark"])), group)
+
+
+def section(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], group: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """One device."""
+    last, environment = group[-1], group[-1]["environment"]
+    on_gpu = last["device"] == "cuda"
+    device = environment["accelerator"] if on_gpu else f"{environment['processor']}, {environment['threads']} threads"
+    yield f"\n## {device}\n"
+    if any(record["tiny"] for record in group):
+        yield "**Sizes of a test (--tiny): these numbers mean nothing.**\n"
+    for record in group:
+        where = record["environment"]
+        versions = ", ".join(f"{name} {where['versions'][name]}" for name in sorted(where["versions"]))
+        yield f"- {record['date']}, revision {where['revision']}: Python {where['python']}, {versions}"
+    rates = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {name}" for name, value in last["rates"]["operations"].items())
+    yield f"- at best: matrix products {rates}; copies {last['rates']['bytes'] / 1e9:,.1f} GB/s, read and written"
+    for record in group:
+        for name, reason in record["left_out"].items():
+            yield f"- {name} left out: {reason}"
+    yield from goals(rows)
+    benchmark = None
+    for row, record in rows:
+        if row["benchmark"] != benchmark:
+            benchmark = row["benchmark"]
+            yield f"\n### {benchmark}"
+        yield from table(row, record)
+
+
+def goals(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[str]:
+    """Every goal, met or not; then everything that a peer does better."""
+    yield "\n### Goals\n\n| work | against | goal | measured | |\n|---|---|---|---|---|"
+    for row, _ in rows:
+        for goal in row["goals"]:
+            cells = [row["work"], goal["against"] or "the clock", _goal(goal), *verdict(row, goal)]
+            yield f"| {' | '.join(cells)} |"
+    lost = [
+        f"- {row['work']}: {name} is {1 / ratio:.2f} times as fast"
+        for row, _ in rows
+        for name in row.get("measured", {})
+        if (ratio := factor(row, name, "time")) is not None and ratio < 1 and name != row["ours"]
+    ]
+    if lost:
+        yield "\n### Where another is faster\n"
+        yield from lost
+
+
+def _goal(goal: dict[str, Any]) -> str:
+    if goal["of"] == "seconds":
+        return f"within {1e3 * goal['factor']:g} ms"
+    return f"{goal['factor']:.3g}x {'faster' if goal['of'] == 'time' else 'less memory'}"
+
+
+def verdict(row: dict[str, Any], goal: dict[str, Any]) -> tuple[str, str]:
+    """What was measured, and whether it is enough."""
+    if "failed" in row:
+        return row["failed"], "failed"
+    if goal["of"] == "seconds":
+        seconds = row["measured"][row["ours"]]["median"]
+        return f"{1e3 * seconds:.1f} ms", "met" if seconds <= goal["factor"] else "not met"
+    ratio = factor(row, goal["against"], goal["of"])
+    if ratio is None:
+        return row["left_out"].get(goal["against"], "not measured"), ""
+    return f"{ratio:.2f}x", "met" if ratio >= goal["factor"] else "not met"
+
+
+def factor(row: dict[str, Any], name: str, of: str) -> float | None:
+    """Time or memory of contender `name` over that of ours, for the same amount of work."""
+    measured, field = row.get("measured", {}), "median" if of == "time" else "peak_bytes"
+    if name not in measured or row["ours"] not in measured:
+        return None
+    theirs, ours = ((measured[who][field], row["units"].get(who, 1.0)) for who in (name, row["ours"]))
+    if not theirs[0] or not ours[0]:
+        return None
+    return (theirs[0] / theirs[1]) / (ours[0] / ours[1])
+
+
+def table(row: dict[str, Any], record: dict[str, Any]) -> Iterator[str]:
+    yield f"\n**{row['work']}**" + (f" ({row['unequal']})" if row["unequal"] else "") + "\n"
+    if "failed" in row:
+        yield f"Not timed: {row['failed']}."
+    if row.get("measured"):
+        yield "| | ms | quartiles | calls | memory, MiB | speed of ours | memory of ours | difference |"
+        yield "|---|---|---|---|---|---|---|---|"
+    for name, values in row.get("measured", {}).items():
+        units = row["units"].get(name, 1.0)
+        low, high = (1e3 * value / units for value in values["quartiles"])
+        memory = "" if values["peak_bytes"] is None else f"{values['peak_bytes'] / 2**20:,.0f}"
+        ratios = ["" if name == row["ours"] or ratio is None else f"{ratio:.2f}x"
+                  for ratio in (factor(row, name, "time"), factor(row, name, "memory"))]  # fmt: skip
+        distance = row.get("distances", {}).get(name)
+        cells = [name, f"{1e3 * values['median'] / units:.4g}", f"{low:.4g} to {high:.4g}",
+                 str(values["repetitions"]), memory, *ratios]  # fmt: skip
+        yield f"| {' | '.join(cells)} | {'' if distance is None else f'{distance:.1e}'} |"
+    yield from ("\n" + line for line in (f"{name} left out: {reason}." for name, reason in row["left_out"].items()))
+    if limit := roofline(row, record):
+        yield "\n" + limit
+
+
+def roofline(row: dict[str, Any], record: dict[str, Any]) -> str:
+    """How near ours is to what the device allows."""
+    if row["ours"] not in row.get("measured", {}) or not (row["operations"] or row["traffic"]):
+        return ""
+    seconds, rates = row["measured"][row["ours"]]["median"], record["rates"]
+    peak = rates["operations"].get(row["dtype"], rates["operations"]["float32"])
+    compute, copy = row["operations"] / peak, row["traffic"] / rates["bytes"]
+    text = f"Roofline of ours: {row['operations'] / 1e9:,.3g} GFLOP take at least {1e3 * compute:.4g} ms"
+    if row["traffic"]:
+        text += f", {row['traffic'] / 1e6:,.3g} MB at least {1e3 * copy:.4g} ms"
+    share = max(compute, copy) / seconds
+    done = f"{row['operations'] / seconds / 1e9:,.0f} GFLOP/s, {row['traffic'] / seconds / 1e9:,.1f} GB/s"
+    return f"{text}; ours reaches {100 * share:.0f} % of that limit ({done})."

@@ -1,0 +1,55 @@
+"""The whole way at 512x512, 25 steps: Latent-PMRF, encoding and decoding included, beside PMRF in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from benchmarks.autoencoder import LATENT, channels, channels_last, seeded
+from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of
+from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.restoration import PMRF, LatentPMRF
+from pmrf_blocks.restoration.pipelines import Restorer
+from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit, pmrf_hdit
+
+
+def latent(size: int, settings: Settings) -> Restorer:
+    autoencoder = seeded(SimVAE, LATENT, channels=channels(settings), settings=settings)
+    autoencoder = channels_last(autoencoder, torch.float32)
+    if settings.tiny:
+        velocity = HourglassTransformer(in_channels=LATENT, levels=(Level(64, 1),), patch_size=1, mapping_width=32)
+    else:
+        velocity = latent_pmrf_hdit()
+    return LatentPMRF(autoencoder=autoencoder, estimator=nn.Identity(), velocity=velocity, size=size)
+
+
+def pixels(size: int, settings: Settings) -> Restorer:
+    small = HourglassTransformer(levels=(Level(64, 1),), mapping_width=32) if settings.tiny else pmrf_hdit()
+    return PMRF(estimator=nn.Identity(), velocity=small, size=size)
+
+
+def restoring(make: type[Restorer], size: int, steps: int, settings: Settings, dtype: torch.dtype) -> Build:
+    def build() -> Call:
+        restorer = (latent if make is LatentPMRF else pixels)(size, settings).to(settings.device).eval()
+        x = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(settings.device)
+        return lambda: restorer.restore(x, steps=steps, dtype=dtype).image
+
+    return build
+
+
+def comparisons(settings: Settings) -> Iterator[Comparison]:
+    size, steps = (32, 2) if settings.tiny else (512, 25)
+    for dtype in settings.dtypes:
+        yield Comparison(
+            f"restore {size}x{size}, {steps} steps, {name_of(dtype)}",
+            {
+                "Latent-PMRF": restoring(LatentPMRF, size, steps, settings, dtype),
+                "PMRF in pixels": restoring(PMRF, size, steps, settings, dtype),
+            },
+            goals=(Goal("PMRF in pixels", 1 / 0.8),),
+            tolerance=None,
+            unequal="two models; random weights, and the posterior mean, which both share, is left out of both",
+            dtype=dtype,
+        )

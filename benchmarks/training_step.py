@@ -1,0 +1,66 @@
+"""A training step of the latent flow, beside the plain way to write it: eager, contiguous, float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of
+from pmrf_blocks.flow import rectified_flow_loss
+from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit
+
+LATENT = 32
+
+
+def network_of(settings: Settings, **options: bool | str) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if settings.tiny:
+            levels = (Level(64, 1, kernel_size=5), Level(64, 1, "global"))
+            small = HourglassTransformer(in_channels=LATENT, levels=levels, patch_size=1, mapping_width=32, **options)  # type: ignore[arg-type]
+            return small.to(settings.device).train()
+        return latent_pmrf_hdit(**options).to(settings.device).train()
+
+
+def training(batch: int, size: int, settings: Settings, *, fast: bool) -> Build:
+    """One loss, its gradients and an AdamW update. `fast` is how training/ runs: bfloat16 under autocast where the
+    device has it, tiled or native neighborhood attention, layers recomputed in the backward pass."""
+    half = fast and torch.bfloat16 in settings.dtypes
+
+    def build() -> Call:
+        options: dict[str, bool | str] = {"gradient_checkpointing": True} if fast else {"backend": "dense"}
+        network = network_of(settings, **options)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5, fused=fast)
+        generator = torch.Generator().manual_seed(0)
+        x0, x1 = (torch.randn(batch, LATENT, size, size, generator=generator).to(settings.device) for _ in range(2))
+        t = torch.linspace(0, 1, batch, device=settings.device)
+
+        def call() -> Tensor:
+            with torch.enable_grad():
+                with torch.autocast(settings.device.type, torch.bfloat16, enabled=half):
+                    loss = rectified_flow_loss(network, x0, x1, t=t)
+                loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            return loss.detach()
+
+        return call
+
+    return build
+
+
+def comparisons(settings: Settings) -> Iterator[Comparison]:
+    batch, size = (2, 16) if settings.tiny else (4, 32)
+    dtype = torch.bfloat16 if torch.bfloat16 in settings.dtypes else torch.float32
+    ours = f"ours ({name_of(dtype)}, recomputed layers, fused AdamW)"
+    names = (ours, "eager, contiguous, float32, dense attention")
+    yield Comparison(
+        f"training step of Latent-PMRF's transformer, {batch} latents of {LATENT}x{size}x{size}, an image",
+        {name: training(batch, size, settings, fast=i == 0) for i, name in enumerate(names)},
+        goals=(Goal(names[1], 2), Goal(names[1], 2, "memory")),
+        tolerance=0.05,  # of the first loss; the network starts with a velocity of zero
+        units=dict.fromkeys(names, batch),
+        dtype=dtype,
+    )

@@ -1,0 +1,160 @@
+"""Every benchmark runs at tiny sizes; the harness refuses what is not equal; the page says what the numbers say."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import BENCHMARKS, report, running
+from benchmarks.__main__ import main
+from benchmarks.comparison import Comparison, Goal, Missing, Seconds, Settings, peer
+from benchmarks.measure import measure, observe
+from benchmarks.running import compare
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = Settings(torch.device("cpu"), tiny=True, repetitions=3, seconds=0.2)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Every benchmark, in float32: not every processor has bfloat16. One thread: tiny work is not worth two."""
+    folder, threads = tmp_path_factory.mktemp("results"), torch.get_num_threads()
+    arguments = ["run", "--tiny", "--device", "cpu", "--dtypes", "float32", "--threads", "1"]
+    try:
+        assert main([*arguments, "--output", str(folder / "all.json")]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    return folder
+
+
+def test_every_benchmark_measures_ours_and_checks_what_can_be_equal(results):
+    record = json.loads((results / "all.json").read_text())
+    assert {row["benchmark"] for row in record["rows"]} == set(BENCHMARKS)
+    assert list(record["left_out"]) == ["bfloat16"]
+    assert "GFLOP/s in it" in record["left_out"]["bfloat16"]
+    assert record["environment"]["versions"]["torch"] == torch.__version__
+    assert record["rates"]["bytes"] > 1e8
+    for row in record["rows"]:
+        ours = row["measured"][row["ours"]]
+        assert 0 < ours["best"] <= ours["median"]
+        assert ours["quartiles"][0] <= ours["median"] <= ours["quartiles"][1]
+        assert bool(row["unequal"]) == (row["tolerance"] is None)
+        if row["tolerance"] is not None:
+            assert set(row["distances"]) == set(row["measured"]) - {row["ours"]}
+
+
+def test_the_page(results, tmp_path):
+    page = tmp_path / "page.md"
+    assert main(["report", "--results", str(results), "--output", str(page)]) == 0
+    text = page.read_text()
+    assert "these numbers mean nothing" in text
+    for row in json.loads((results / "all.json").read_text())["rows"]:
+        assert f"**{row['work']}**" in text
+    assert main(["report", "--results", str(tmp_path / "none"), "--output", str(page)]) == 0
+    assert "Nothing has been measured yet." in page.read_text()
+
+
+def test_without_cuda_its_microbenchmarks_are_left_out(tmp_path, capsys, monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    output = tmp_path / "cuda.json"
+    rates = {"operations": {"float32": 2e11, "bfloat16": 1e9}, "bytes": 1e10}
+    monkeypatch.setattr(running, "measure_rates", lambda settings: rates)
+    command = ["run", "cuda_attention", "--device", "cpu"]
+    assert main([*command, "--output", str(output)]) == 0
+    assert json.loads(output.read_text())["left_out"]["cuda_attention"] == "needs CUDA"
+    assert "cuda_attention: left out: needs CUDA" in capsys.readouterr().err
+
+
+def test_an_unknown_name(capsys):
+    assert main(["run", "speed", "--tiny"]) == 2
+    assert "benchmark must be one of 'startup', 'attention'" in capsys.readouterr().err
+
+
+def work(value):
+    return lambda: lambda: torch.full((3,), value)
+
+
+def taking(seconds):
+    """A contender that says how long it took, so that no test depends on the clock."""
+    return lambda: lambda: Seconds(seconds)
+
+
+def test_outputs_that_differ_are_not_timed():
+    row = compare(Comparison("w", {"ours": work(1.0), "peer": work(1.1)}, tolerance=0.01), TINY)
+    assert "measured" not in row
+    assert "peer's output differs by 0.091" in row["failed"]
+    row = compare(Comparison("w", {"ours": work(1.0), "peer": lambda: lambda: torch.ones(2)}), TINY)
+    assert "differs by inf" in row["failed"]
+    row = compare(Comparison("w", {"ours": work(1.0), "peer": work(float("nan"))}), TINY)
+    assert "differs by nan" in row["failed"]
+
+
+def test_a_missing_peer_is_one_line():
+    row = compare(Comparison("w", {"ours": work(1.0), "peer": lambda: peer("no_such_package", "it")}), TINY)
+    assert row["left_out"] == {"peer": "no_such_package cannot be imported: pip install it"}
+    assert set(row["measured"]) == {"ours"}
+    with pytest.raises(Missing):
+        peer("no_such_package")
+
+
+def test_goals_and_losses():
+    goals = (Goal("peer", 3), Goal("peer", 9), Goal("gone", 2), Goal("", 0.05, "seconds"), Goal("", 0.001, "seconds"))
+    contenders = {"ours": taking(0.004), "peer": taking(0.02)}
+    row = compare(Comparison("w", contenders, goals=goals, tolerance=None, operations=1e6), TINY)
+    assert [report.verdict(row, goal)[1] for goal in row["goals"]] == ["met", "not met", "", "met", "not met"]
+    assert report.factor(row, "peer", "time") == pytest.approx(5)
+    record = {"rates": {"operations": {"float32": 1e9}, "bytes": 1e9}}
+    assert "at least 1 ms; ours reaches 25 %" in report.roofline(row, record)
+    turned = compare(Comparison("w", {"ours": taking(0.02), "peer": taking(0.004)}, tolerance=None), TINY)
+    assert "- w: peer is 5.00 times as fast" in list(report.goals([(turned, record)]))
+
+
+def test_units_scale_the_comparison():
+    contenders = {"ours": taking(0.02), "peer": taking(0.01)}
+    row = compare(Comparison("w", contenders, units={"ours": 8, "peer": 1}, tolerance=None), TINY)
+    assert report.factor(row, "peer", "time") == pytest.approx(4)
+
+
+def test_repetitions_alternate():
+    order = []
+    calls = {name: lambda name=name: order.append(name) or Seconds(0.01) for name in "ab"}
+    times = measure(calls, TINY)
+    assert times["a"]["median"] == 0.01  # what a call says it took counts
+    assert order == ["a", "b", "a", "b", "a", "b", "b", "a"]  # warm up, a repetition each, then in turn
+
+
+def test_long_calls_are_made_once():
+    order = []
+    calls = {name: lambda name=name, s=s: order.append(name) or Seconds(s) for name, s in (("a", 0.01), ("b", 9.0))}
+    times = measure(calls, TINY)
+    assert order.count("b") == 1
+    assert times["b"] == {"median": 9.0, "quartiles": [9.0, 9.0], "best": 9.0, "repetitions": 1} | {
+        "peak_bytes": times["b"]["peak_bytes"]
+    }
+    assert times["a"]["repetitions"] == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory of the processor is read from /proc")
+def test_peak_memory():
+    seen = observe(lambda: torch.ones(16 * 2**20).sum(), torch.device("cpu"))
+    assert float(seen.result) == 16 * 2**20
+    assert seen.peak_bytes is not None
+    assert 60 * 2**20 < seen.peak_bytes < 90 * 2**20
+
+
+def test_from_the_command_line(tmp_path):
+    command = [sys.executable, "-m", "pmrf_blocks.cli", "benchmark", "run", "startup", "--tiny", "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [*command, "--output", str(tmp_path / "a.json")], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
+    assert run.returncode == 0, run.stderr
+    assert len(json.loads((tmp_path / "a.json").read_text())["rows"]) == 2
+    away = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert away.returncode == 2
+    assert "run it in a checkout" in away.stderr
