@@ -1,0 +1,50 @@
+"""Peak signal-to-noise ratio, on all channels or on luma, and the error against a posterior mean."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pmrf_blocks.metrics.checks import check_pair
+
+LUMA = (65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0)  # ITU-R BT.601, studio swing: Y in [16, 235] of 255
+LUMA_OFFSET = 16.0 / 255.0
+
+
+def psnr(x: Tensor, y: Tensor, *, data_range: float = 1.0) -> Tensor:
+    """Peak signal-to-noise ratio in dB, (B,), over all channels and pixels; infinite for equal images.
+
+    Average it over images; the mean of per-image values is not the value of the mean error.
+    """
+    x, y = check_pair(x, y)
+    return 10.0 * torch.log10(data_range**2 / mean_squared_error(x, y))
+
+
+def psnr_y(x: Tensor, y: Tensor) -> Tensor:
+    """PSNR in dB, (B,), of the luma alone, of RGB images in [0, 1]: 'PSNR on the Y channel' of super-resolution papers.
+
+    Some 1.3 dB above psnr() for grey errors, as studio swing shrinks luma by 219 / 255. Never compare the two.
+    """
+    x, y = check_pair(x, y)
+    return 10.0 * torch.log10(1.0 / mean_squared_error(luma(x), luma(y)))
+
+
+def luma(x: Tensor) -> Tensor:
+    """Y of BT.601 at studio swing, (B, 1, H, W) in [16 / 255, 235 / 255], of RGB (B, 3, H, W) in [0, 1]."""
+    if x.ndim != 4 or x.shape[1] != 3:
+        raise ValueError(f"luma is defined for RGB images (B, 3, H, W); got {tuple(x.shape)}")
+    return torch.einsum("bchw,c->bhw", x, torch.tensor(LUMA, dtype=x.dtype, device=x.device))[:, None] + LUMA_OFFSET
+
+
+def ind_rmse(x: Tensor, posterior_mean: Tensor) -> Tensor:
+    """Root mean squared error against a posterior-mean estimate, (B,), on the 8-bit scale, images in [0, 1].
+
+    The indicator of distortion where there is no ground truth (Ohayon et al., 2025; figure 5).
+    """
+    x, posterior_mean = check_pair(x, posterior_mean)
+    return 255.0 * mean_squared_error(x, posterior_mean).sqrt()
+
+
+def mean_squared_error(x: Tensor, y: Tensor) -> Tensor:
+    """(B,) in float64. Differences keep the images' precision, their squares are summed in float64."""
+    return (x - y).square().flatten(1).mean(1, dtype=torch.float64)
