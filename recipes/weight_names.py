@@ -14,16 +14,16 @@ def compact(names: Iterable[str]) -> list[str]:
 
     Numbers in a row are written {first-last}, other choices {one,other}. expand() gives the same set back.
     """
-    rows: dict[tuple[Part, ...], None] = {tuple((part,) for part in name.split(".")): None for name in names}
+    rows: list[list[Part]] = [[(part,) for part in name.split(".")] for name in names]
     for place in reversed(range(max((len(row) for row in rows), default=0))):
-        merged: dict[tuple[object, ...], Part] = {}
+        merged: dict[tuple[Part, ...], list[Part]] = {}  # rows that differ at this place alone become one
         for row in rows:
-            if place < len(row):
-                rest = (*row[:place], None, *row[place + 1 :])
-                merged[rest] = (*merged.get(rest, ()), *row[place])
+            rest = tuple(() if i == place else part for i, part in enumerate(row))
+            if rest in merged and place < len(row):
+                merged[rest][place] += row[place]
             else:
-                merged[row] = ()
-        rows = {tuple(values if part is None else part for part in rest): None for rest, values in merged.items()}
+                merged[rest] = row
+        rows = list(merged.values())
     return [".".join(_choices(part) for part in row) for row in rows]
 
 
