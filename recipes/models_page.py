@@ -19,10 +19,10 @@ import tyro
 from torch import nn
 
 from pmrf_blocks.autoencoders import SDVAE, SimVAE
-from pmrf_blocks.estimators import UNet, difface_swinir, pmrf_swinir
+from pmrf_blocks.estimators import UNet, difface_swinir, elir_rrdb, pmrf_swinir
 from pmrf_blocks.pretrained import CONFIG, read_json
 from pmrf_blocks.restoration import BUNDLED
-from pmrf_blocks.transformers import HourglassTransformer, latent_pmrf_hdit, pmrf_hdit
+from pmrf_blocks.transformers import HourglassTransformer, latent_pmrf_hdit, pmrf_controlled_hdit, pmrf_hdit
 from recipes.weight_names import compact
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "models.md"
@@ -71,6 +71,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "Velocity models": {
         "pmrf_hdit()": Preset(pmrf_hdit, 160.46e6, "counted in the authors' code"),
         "pmrf_hdit(augmentation=False)": Preset(lambda: pmrf_hdit(augmentation=False), 159.8e6, "paper, table 4"),
+        "pmrf_controlled_hdit()": Preset(pmrf_controlled_hdit),
+        "pmrf_controlled_hdit(condition_channels=3)": Preset(lambda: pmrf_controlled_hdit(condition_channels=3)),
         "latent_pmrf_hdit()": Preset(latent_pmrf_hdit, 151.2e6, "paper, table 4"),
         "bundled/velocity": Preset(bundled(HourglassTransformer, "velocity")),
         "bundled/pixel/velocity": Preset(bundled(HourglassTransformer, "pixel/velocity")),
@@ -78,6 +80,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "Estimators": {
         "difface_swinir()": Preset(difface_swinir, 15.7e6, "paper, table 4"),
         "pmrf_swinir()": Preset(pmrf_swinir),
+        "elir_rrdb()": Preset(elir_rrdb),
+        "elir_rrdb(expanded=True)": Preset(lambda: elir_rrdb(expanded=True)),
         "UNet()": Preset(UNet),
         "bundled/estimator": Preset(bundled(UNet, "estimator")),
     },
@@ -92,7 +96,7 @@ NAMING = {
     "the convolutional resampling that it does not have. "
     "Levels count from high to low resolution in `down_levels`, `merges`, `splits` and `up_levels` alike.",
     "Estimators": "SwinIR has the names of its authors' code, less the buffers (`relative_position_index`, "
-    "`attn_mask`) that are computed here. UNet's are its own.",
+    "`attn_mask`) that are computed here. RRDB has ELIR's; collapsed, `block` has one convolution. UNet's are its own.",
 }
 
 
