@@ -102,9 +102,11 @@ class Pretrained:
 
     The constructor's arguments are recorded as they were given, defaults included, and written to config.json with
     the class's name. Dataclasses among them become JSON objects, which the constructor must take back. Loading is
-    strict. Weights may be stored in half precision; they are loaded into the network's own dtype.
+    strict. Weights may be stored in half precision; they are loaded into the network's own dtype. Arguments named in
+    RUNTIME say how to compute, not what: they are not written, so that a model loads where its backend is missing.
     """
 
+    RUNTIME = ("backend", "global_backend", "gradient_checkpointing")
     config: dict[str, Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -129,7 +131,8 @@ class Pretrained:
         weights = {key: value.contiguous() for key, value in self.state_dict().items()}
         # Not save_file(): it makes files that their owner alone can read, useless where a package is shared.
         (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-        config = {"class": type(self).__name__, **self.config}
+        described = {name: value for name, value in self.config.items() if name not in self.RUNTIME}
+        config = {"class": type(self).__name__, **described}
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod

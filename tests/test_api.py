@@ -12,7 +12,7 @@ from pmrf_blocks.transformers import HourglassTransformer, Level
 
 PUBLIC = {
     "attention": "available_backends axial_positions AxialRoPE global_attention neighborhood_attention_2d "
-    "resolve_backend rotate",
+    "resolve_backend resolve_global_backend rotate shifted_window_attention_2d",
     "autoencoders": "Design DiagonalGaussian feature_balance feature_magnitudes Imbalance load_autoencoder "
     "save_diffusers SDVAE SimVAE",
     "transformers": "HourglassTransformer latent_pmrf_hdit Level pmrf_controlled_hdit pmrf_hdit PRESETS",
