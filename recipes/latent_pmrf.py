@@ -32,7 +32,7 @@ NETWORK = {
         "mapping_width": 16,
     },
 }
-STEPS = {"paper": 400_000, "small": 300, "debug": 2}
+STEPS = {"paper": 400_000, "small": 150, "debug": 2}
 BATCH = {"paper": 64, "small": 16, "debug": 2}
 PAIR_ROUNDS = {"paper": 0, "small": 1, "debug": 1}
 
@@ -53,7 +53,7 @@ def latent_pmrf(scale: Scale = "paper", autoencoder: Autoencoder | None = None) 
 
 def flow_faces(scale: Scale) -> Images:
     """Training faces of a flow; at the small scale fewer, since their pairs are made beforehand."""
-    return faces(scale, first=768 if scale == "small" else None)
+    return faces(scale, first=512 if scale == "small" else None)
 
 
 def latent_velocity(scale: Scale, channels: int) -> Network:

@@ -36,7 +36,7 @@ NETWORK = {
 }
 FFHQ = 70_000
 BATCH = {"paper": 256, "small": 16, "debug": 2}
-STEPS = {"paper": 3850 * FFHQ // 256, "small": 300, "debug": 2}
+STEPS = {"paper": 3850 * FFHQ // 256, "small": 150, "debug": 2}
 PAIR_ROUNDS = {"paper": 0, "small": 1, "debug": 1}
 
 

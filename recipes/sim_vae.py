@@ -21,8 +21,8 @@ NETWORK = {
     "debug": {"channels": (8, 8, 8, 8), "blocks_per_level": 1, "middle_blocks": 2, "norm_groups": 4},
 }
 CROP = {"paper": 256, "small": 32, "debug": 16}
-STEPS = {"paper": 150_000, "small": 200, "debug": 2}
-BATCH = {"paper": 64, "small": 8, "debug": 2}
+STEPS = {"paper": 150_000, "small": 100, "debug": 2}
+BATCH = {"paper": 64, "small": 4, "debug": 2}
 LR = {"paper": 1e-4, "small": 8e-4, "debug": 8e-4}
 
 
@@ -32,7 +32,7 @@ def sim_vae(scale: Scale = "paper", latent_channels: int = 32) -> Autoencoder:
     return Autoencoder(
         network=Network("SimVAE", {"latent_channels": latent_channels, **NETWORK[scale]}),
         images=(faces(scale, crop=CROP[scale], first=10_000), photos(scale, crop=CROP[scale])),
-        faces=faces(scale, first=10_000 if scale == "paper" else 256),
+        faces=faces(scale, first=10_000 if scale == "paper" else 128),
         validation=validation(scale),
         train=TrainConfig(
             steps=steps, batch_size=BATCH[scale], lr=LR[scale], schedule="cosine", final_lr=LR[scale] / 100,

@@ -36,7 +36,7 @@ class FlowEnds:
             if network is not None:
                 network.eval().requires_grad_(False)
 
-    def to(self, device: torch.device) -> FlowEnds:
+    def to(self, device: torch.device | str) -> FlowEnds:
         for network in (self.autoencoder, self.estimator, self.latent_estimator):
             if network is not None:
                 network.to(device)
@@ -82,11 +82,15 @@ class FlowEnds:
         return ends if condition is None else (*ends, condition)
 
     @torch.no_grad()
-    def restore(self, velocity: nn.Module, degraded: Tensor, *, steps: int, generator: torch.Generator) -> Tensor:
-        """Restored images in [0, 1]: start, noise, `steps` Euler steps, decode."""
-        source, condition = self.start(degraded)
-        noise = torch.randn(source.shape, generator=generator, device=source.device)
-        end = integrate(seeing(velocity, condition), source + self.flow.source_noise * noise, steps=steps).x
+    def restore(
+        self, velocity: nn.Module | None, degraded: Tensor, *, steps: int, generator: torch.Generator
+    ) -> Tensor:
+        """Restored images in [0, 1]: start, noise, `steps` Euler steps, decode. None for the velocity leaves noise
+        and steps out: what the flow starts from."""
+        end, condition = self.start(degraded)
+        if velocity is not None:
+            noise = torch.randn(end.shape, generator=generator, device=end.device)
+            end = integrate(seeing(velocity, condition), end + self.flow.source_noise * noise, steps=steps).x
         return self.to_image(end)[..., : degraded.shape[-2], : degraded.shape[-1]].clamp(0, 1)
 
 

@@ -46,7 +46,10 @@ class FaceSet:
     `pixels` is uint8 (N, 3, H, W); every image has a degradation of its own that depends on its number alone.
     """
 
-    def __init__(self, images: Images, read: Callable[..., Any], limit: int | None = None) -> None:
+    def __init__(
+        self, images: Images, read: Callable[..., Any], *, limit: int | None = None, device: str | None = None
+    ) -> None:
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dataset = read(images, flip=False)
         count = len(dataset) if limit is None else min(limit, len(dataset))
         self.pixels = torch.stack([dataset[number] for number in range(count)])
@@ -59,7 +62,7 @@ class FaceSet:
 
     @cached_property
     def extractor(self) -> Any:
-        return efficientnet_lite0_features()
+        return efficientnet_lite0_features().to(self.device)
 
     def degraded(self, name: str) -> tuple[Tensor, Tensor]:
         """(degraded, target) under the degradation `name`."""
@@ -73,7 +76,7 @@ class FaceSet:
         return self._degraded[name]
 
     def features(self, images: Tensor) -> Tensor:
-        return torch.cat([self.extractor(part) for part in images.split(BATCH)])
+        return torch.cat([self.extractor(part.to(self.device)).cpu() for part in images.split(BATCH)])
 
     @cached_property
     def reference(self) -> Tensor:
@@ -92,23 +95,25 @@ class FaceSet:
         }
 
 
-@torch.no_grad()
-def reconstruct(autoencoder: Any, images: Tensor) -> Tensor:
-    parts = [autoencoder(2.0 * part - 1.0) for part in images.split(BATCH)]
+def reconstruct(autoencoder: Any, images: Tensor, device: str) -> Tensor:
+    """What an autoencoder on `device` makes of images (N, 3, H, W) in [0, 1]."""
+    parts = [autoencoder(2.0 * part.to(device) - 1.0).cpu() for part in images.split(BATCH)]
     return (0.5 * (torch.cat(parts).float() + 1.0)).clamp(0, 1)
 
 
-def restore(ends: FlowEnds, velocity: Any, degraded: Tensor, *, seed: int, steps: int = 25) -> Tensor:
-    """25 Euler steps, as PMRF tests with."""
-    generator = derive_generator(seed, "restore")
-    parts = [ends.restore(velocity, part, steps=steps, generator=generator) for part in degraded.split(BATCH)]
+def restore(ends: FlowEnds, velocity: Any, degraded: Tensor, device: str, *, steps: int = 25) -> Tensor:
+    """Restored images by 25 Euler steps, as PMRF tests with; a velocity of None stops at the source."""
+    generator = derive_generator("test", "source noise", device=device)
+    parts = [
+        ends.restore(velocity, part.to(device), steps=steps, generator=generator).cpu()
+        for part in degraded.split(BATCH)
+    ]
     return torch.cat(parts)
 
 
-@torch.no_grad()
-def estimate(ends: FlowEnds, degraded: Tensor) -> Tensor:
+def estimate(estimator: Any, degraded: Tensor, device: str) -> Tensor:
     """The posterior mean."""
-    return torch.cat([ends.posterior_mean(part) for part in degraded.split(BATCH)])
+    return torch.cat([estimator(part.to(device)).float().clamp(0, 1).cpu() for part in degraded.split(BATCH)])
 
 
 def remembered(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,7 +44,7 @@ from recipes.common.stages import (
 )
 
 MODEL = "model"  # the folder of a finished stage, within its run folder
-Piece = Callable[[nn.Module, int], None]
+Piece = Callable[[nn.Module, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Place:
     """Where stages read and write: image folders below `data`, one run folder a stage below `runs`.
 
     `vgg19` is torchvision's vgg19 .pth file; `changes` are settings of every run that change how it is done, not
-    what comes out. `pairs` keeps images that several flows start from.
+    what comes out. `pairs` and `decoded` keep what several stages read.
     """
 
     data: Path
@@ -60,20 +61,29 @@ class Place:
     vgg19: Path | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     pairs: dict[str, PairDataset] = field(default_factory=dict)
+    decoded: dict[tuple[str, int], dict[int, Any]] = field(default_factory=dict)
 
     def folder(self, stage: Stage) -> Path:
         return self.runs / stage_name(stage)
 
     def images(self, images: Images, *, flip: bool = True) -> ImageDataset:
+        """The images as a dataset; small ones stay in memory, for every stage that reads them."""
         paths = find_images(self.data / images.folder)[: images.first]
-        return ImageDataset(paths, size=images.size, crop=images.crop, flip=flip, keep=images.size <= 128)
+        dataset = ImageDataset(paths, size=images.size, crop=images.crop, flip=flip, keep=images.size <= 128)
+        dataset.decoded = self.decoded.setdefault((images.folder, images.size), dataset.decoded)
+        return dataset
 
     def config(self, train: TrainConfig) -> TrainConfig:
         """The run's settings on this process: a recipe's batch is that of all processes together."""
-        world = int(os.environ.get("WORLD_SIZE", "1"))
+        world = world_size()
         if train.batch_size % world:
             raise ValueError(f"a batch of {train.batch_size} cannot be shared out among {world} processes")
         return replace(train, batch_size=train.batch_size // world, **self.changes)
+
+
+def world_size() -> int:
+    """Processes of this run, as torchrun and accelerate say."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def finished(stage: Stage, place: Place) -> bool:
@@ -93,21 +103,22 @@ def trained(stage: Stage, place: Place) -> Any:
 
 def load_published(stage: Stage, source: str) -> Any:
     if isinstance(stage, Autoencoder):
-        return load_autoencoder(source).eval()
+        repo, _, subfolder = (source, "", "") if Path(source).exists() else source.partition(":")
+        return load_autoencoder(repo, subfolder=subfolder).eval()
     assert isinstance(stage, Estimator)
     if not source.endswith((".pth", ".pt")):
         return stage.network.factory.from_pretrained(source).eval()
-    network = stage.network.build(0)
-    state = torch.load(source, map_location="cpu", weights_only=True)
-    load_swinir_weights(network, state.get("params_ema", state))  # type: ignore[arg-type]
-    return network.eval()
+    return load_swinir_weights(stage.network.build(0), source).eval()  # type: ignore[arg-type]
 
 
-def run_stage(stage: Stage, task: Task, dataset: Dataset, place: Place, *, stop: int | None = None) -> Any:
+def run_stage(
+    stage: Stage, task: Task, dataset: Dataset, place: Place, *, stop: int | None = None, validate: bool = True
+) -> Any:
     """Train a stage's task in its run folder, up to step `stop`; the network with averaged weights."""
     network = fit(
-        place.config(stage.train), task, dataset, place.folder(stage), validation=place.images(stage.validation),
-        record=essence(stage), device=place.device, stop=stop,
+        place.config(stage.train), task, dataset, place.folder(stage),
+        validation=place.images(stage.validation) if validate else None, record=essence(stage),
+        device=place.device, stop=stop,
     )  # fmt: skip
     return network.cpu()
 
@@ -177,47 +188,56 @@ def flow_ends(flow: Flow, place: Place) -> FlowEnds:
     )
 
 
-def train_flow(flow: Flow, place: Place, *, pieces: int = 1, after_piece: Piece | None = None) -> None:
-    """Train a flow in `pieces` equal ones, with after_piece(network, step) after each."""
+def train_flow(
+    flow: Flow,
+    place: Place,
+    *,
+    pieces: int = 1,
+    after_piece: Piece | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
+    """Train a flow in `pieces` equal ones, with after_piece(network, step, seconds) after each: what it took by the
+    clock, encoding of pairs included."""
     ends = flow_ends(flow, place)
     task = RecipeFlowTask(flow.velocity.build(flow.train.seed), ends)
-    dataset: Dataset = cached_pairs(ends, place) if flow.pair_rounds else place.images(flow.images)
+    images = image_pairs(ends, place) if flow.pair_rounds else None
+    start = clock()
+    dataset: Dataset = place.images(flow.images) if images is None else encode_pairs(images, ends)
     last = latest_checkpoint(place.folder(flow) / "checkpoints")
     done = 0 if last is None else int(load_checkpoint(last)["step"])
     for piece in range(1, pieces + 1):
         step = flow.train.steps * piece // pieces
         if step < done:
             continue
-        network = run_stage(flow, task, dataset, place, stop=step)
+        network = run_stage(flow, task, dataset, place, stop=step, validate=after_piece is None)
         if after_piece is not None:
-            after_piece(network, step)
+            after_piece(network, step, clock() - start)
+            start = clock()
     keep(network, flow, place)
 
 
-def cached_pairs(ends: FlowEnds, place: Place) -> PairDataset:
-    """Pairs of a flow in its own space; the images that they are made from serve all flows that start alike."""
+def image_pairs(ends: FlowEnds, place: Place) -> PairDataset:
+    """Pairs in pixels, the same for every flow that starts alike, whatever its latents and its seed."""
     flow = ends.flow
-    in_pixels = replace(flow, autoencoder=None, latent_estimator=None, source=pixel_source(flow))
-    pixels = FlowEnds(in_pixels, estimator=ends.estimator)
-    key = str((pixel_source(flow), flow.degradation, flow.images, flow.pair_rounds, ends.estimator and flow.estimator))
+    source = "posterior-mean" if flow.source == "posterior-mean" else "degraded"
+    key = str((source, flow.degradation, flow.images, flow.pair_rounds, flow.estimator))
     if key not in place.pairs:
-        seed = 0  # the same degraded images for every row and every seed of it
-        place.pairs[key] = precompute_pairs(pixels, place.images(flow.images), rounds=flow.pair_rounds, seed=seed)  # type: ignore[arg-type]
-    images = place.pairs[key]
-    return images if ends.autoencoder is None else encode_pairs(images, ends)
-
-
-def pixel_source(flow: Flow) -> str:
-    return "posterior-mean" if flow.source == "posterior-mean" else "degraded"
+        in_pixels = replace(flow, autoencoder=None, latent_estimator=None, source=source)
+        coupling: Any = FlowEnds(in_pixels, estimator=ends.estimator)
+        place.pairs[key] = precompute_pairs(coupling, place.images(flow.images), rounds=flow.pair_rounds, seed=0)
+    return place.pairs[key]
 
 
 @torch.no_grad()
 def encode_pairs(images: PairDataset, ends: FlowEnds, batch_size: int = 32) -> PairDataset:
+    """The pairs in the flow's own space."""
+    if ends.autoencoder is None:
+        return images
     parts = []
     for start in range(0, len(images), batch_size):
         x0, x1 = (x[start : start + batch_size].float() for x in (images.x0, images.x1))
         source = ends.encode(x0)
-        if ends.latent_estimator is not None and ends.flow.source == "mean-of-latents":
+        if ends.latent_estimator is not None:
             source = ends.latent_estimator(source).float()
         parts.append((source.half(), ends.encode(x1).half()))
     return PairDataset(torch.cat([a for a, _ in parts]), torch.cat([b for _, b in parts]))

@@ -35,7 +35,7 @@ def validation(scale: Scale) -> Images:
     """Faces that scores during training are taken on."""
     if scale == "paper":
         return Images("celeba-test", 512, first=64)
-    return Images("faces256/val", SIZE[scale], first=8 if scale == "small" else 2)
+    return Images("faces256/val", SIZE[scale], first=2)
 
 
 def held_out(scale: Scale, split: str) -> Images:
@@ -47,5 +47,5 @@ def watched(scale: Scale, steps: int) -> dict[str, Any]:
     """How often a run of so many steps is logged, validated and saved at this scale."""
     if scale == "paper":
         return {"log_every": 100, "validate_every": 10_000, "checkpoint_every": 5_000, "workers": 8}
-    return {"log_every": max(1, steps // 10), "validate_every": steps, "checkpoint_every": max(1, steps // 4),
+    return {"log_every": max(1, steps // 10), "validate_every": steps, "checkpoint_every": steps,
             "pictures": 0, "trackers": ()}  # fmt: skip

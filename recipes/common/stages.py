@@ -78,7 +78,8 @@ class Autoencoder:
     images: what it is trained on; `faces` are what its latents are normalised over.
     perceptual: 'vgg19' (the paper's), 'efficientnet-lite1' (where those weights are not at hand), or 'none'.
     perceptual_weight, kl_weight: of the loss (eq. 9); KL is summed over the latent of a 256x256 crop.
-    published: folder or hub id of a finished autoencoder in diffusers layout, instead of training one.
+    published: folder or hub id of a finished autoencoder in diffusers layout, instead of training one; with the
+        folder inside a hub's repository after a colon ('black-forest-labs/FLUX.1-schnell:vae').
     """
 
     network: Network

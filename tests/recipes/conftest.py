@@ -7,6 +7,15 @@ from PIL import Image
 FOLDERS = {"faces256/train": 4, "faces256/val": 3, "faces256/test": 3, "photos": 2}
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks this small lose by threads, and much where the processor has other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def image_folders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")

@@ -116,6 +116,15 @@ def test_a_flow_trains_what_it_builds_on_once(place):
     assert vae.scaling_factor != 1.0
 
 
+def test_a_batch_is_that_of_all_processes(place, monkeypatch):
+    train = sim_vae("paper").train
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert place.config(train).batch_size == 8
+    monkeypatch.setenv("WORLD_SIZE", "7")
+    with pytest.raises(ValueError, match="a batch of 64 cannot be shared out among 7 processes"):
+        place.config(train)
+
+
 def test_ends_of_every_source_and_condition(place):
     vae, estimator = (trained(stage, place) for stage in (sim_vae("debug"), posterior_mean("debug")))
     y = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))

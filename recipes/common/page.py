@@ -1,0 +1,183 @@
+"""The page of a table in docs/results: NAME.md, NAME.json with every number, NAME.jpg with the first faces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pmrf_blocks.restoration import comparison
+from pmrf_blocks.training.environment import describe_environment
+from recipes.common.evaluation import SCORES, FaceSet
+from recipes.common.stages import Autoencoder, Estimator, Flow, essence
+from recipes.common.tables import PARTS, Claim, Results, Row, Table, verdict
+
+FEATURES = (
+    "FD, MMD (biased, times 1000, the originals' median distance as kernel width) and the mean distance between an "
+    "image's features and its original's are on EfficientNet-Lite0 features: an offline stand-in for Inception, "
+    "DINOv2 and LPIPS, whose weights must be downloaded. Compare them within this page only, never with the paper's "
+    "columns; FD over so few images is biased upwards, alike for every row."
+)
+CREDITS = {
+    "faces256/test": "The faces are photographs of real people, never trained on: DeBruine, L. (2022). webmorphR.stim "
+    "(CC BY 4.0).",
+    "faces256/val": "The faces are synthetic, of the kind that was trained on but apart from it.",
+}
+HIGHER = {name: score.higher for name, score in SCORES.items()}
+
+
+def scale_line(stage: Any) -> str:
+    """What was trained, in a sentence: steps, batches, sizes."""
+    parts = []
+    if isinstance(stage, Flow):
+        space = "pixels" if stage.autoencoder is None else "latents"
+        parts.append(f"flow in {space}: {run_line(stage)}")
+        inner = [stage.autoencoder, stage.estimator]
+    else:
+        inner = [stage]
+    for part in inner:
+        if isinstance(part, Autoencoder):
+            crop = part.images[0].crop
+            parts.append(f"autoencoder: {run_line(part)}, {crop}x{crop} crops, perceptual loss on {part.perceptual}")
+        elif isinstance(part, Estimator):
+            parts.append(f"estimator: {run_line(part)}")
+    return "; ".join(parts)
+
+
+def run_line(stage: Any) -> str:
+    if getattr(stage, "published", None):
+        return f"published weights ({stage.published})"
+    train = stage.train
+    return f"{train.steps:,} steps of {train.batch_size} at lr {train.lr:g}"
+
+
+def part_table(part: str, rows: Sequence[Row], results: Results) -> list[str]:
+    """One part's Markdown table: ours with the spread over seeds, then the paper's columns."""
+    columns = list(dict.fromkeys(label for row in rows for label in row.paper.get(part, {})))
+    heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in SCORES.values()]
+    lines = [
+        f"| | seeds | {' | '.join(heads + [f'paper: {label}' for label in columns])} |",
+        "|---" * (2 + len(heads) + len(columns)) + "|",
+    ]
+    for row in rows:
+        spreads = {name: results.spread(part, row.label, name) for name in SCORES}
+        if not any(spreads.values()) and not row.paper.get(part):
+            continue
+        cells, seeds = [], 0
+        for name, score in SCORES.items():
+            spread = spreads[name]
+            if spread is None:
+                cells.append("not run")
+                continue
+            mean, sd, seeds = spread
+            cells.append(f"{mean:.{score.digits}f}" + (f" ± {sd:.{score.digits}f}" if seeds > 1 else ""))
+        theirs = [f"{row.paper[part][c]:g}" if c in row.paper.get(part, {}) else "" for c in columns]
+        lines.append(f"| {row.label} | {seeds or ''} | {' | '.join(cells + theirs)} |")
+    return lines
+
+
+def claim_lines(claims: Sequence[Claim], results: Results) -> list[str]:
+    return [f"- {claim.text} **{verdict(claim, results, HIGHER)}.**" for claim in claims]
+
+
+def missing_lines(table: Table, results: Results) -> list[str]:
+    """What has no number of ours, and why."""
+    lines = []
+    for row in table.rows:
+        if row.label in results.errors:
+            lines.append(f"- {row.label}: training broke down ({results.errors[row.label]}).")
+        elif not any(label == row.label for _, label in results.scores):
+            lines.append(f"- {row.label}: not run{f' ({row.note})' if row.note else ''}.")
+        elif row.note:
+            lines.append(f"- {row.label}: {row.note}.")
+    return lines
+
+
+def header(title: str, scale: str, faces: FaceSet, command: str, seeds: Sequence[int], about: str) -> list[str]:
+    environment = describe_environment()
+    hardware = environment["accelerator"] or f"{environment['processor']}, {environment['threads']} thread(s)"
+    size = faces.pixels.shape[-1]
+    spread = f"Seeds {', '.join(map(str, seeds))}: mean ± standard deviation over them."
+    return [
+        f"# {title}",
+        "",
+        f"Scale: **{scale}** ({size}x{size}). Made by `{command}`, commit {environment['revision']}, on {hardware}. "
+        f"Measured on {len(faces.pixels)} images of {faces.name}. "
+        + (spread if seeds else "Nothing was run."),
+        "",
+        *([about, ""] if about else []),
+    ]  # fmt: skip
+
+
+def markdown(table: Table, results: Results, faces: FaceSet, *, scale: str, command: str) -> str:
+    ran = [row for row in table.rows if any(label == row.label for _, label in results.scores)]
+    text = header(table.title, scale, faces, command, results.seeds(), table.about)
+    if ran:
+        kinds = list(dict.fromkeys(scale_line(row.stage) for row in ran))
+        text += ["Trained here:", "", *(f"- {kind}" for kind in kinds), ""]
+    for part in table.parts:
+        text += [f"## {PARTS[part]}", "", *part_table(part, table.rows, results), ""]
+    text += [FEATURES, "", "## Do the paper's claims show at this scale?", "", *claim_lines(table.claims, results), ""]
+    missing = missing_lines(table, results)
+    if missing:
+        text += ["## Notes on rows", "", *missing, ""]
+    if results.pictures:
+        text += [*picture_lines(table, results, faces), ""]
+    return "\n".join(text)
+
+
+def picture_lines(table: Table, results: Results, faces: FaceSet) -> list[str]:
+    shown = ["original"]
+    for part in table.parts:
+        shown += [f"{row.label} ({part})" for row in table.rows if (part, row.label) in results.pictures]
+    return [
+        "## Pictures",
+        "",
+        f"![faces]({table.name}.jpg)",
+        "",
+        f"From top to bottom: {', '.join(shown)}; first seed. The first faces of the set, not chosen. "
+        + CREDITS.get(faces.name, ""),
+    ]
+
+
+def write_page(table: Table, results: Results, faces: FaceSet, folder: Path, *, scale: str, command: str) -> Path:
+    """Write the three files; the path of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"{table.name}.md"
+    page.write_text(markdown(table, results, faces, scale=scale, command=command))
+    (folder / f"{table.name}.json").write_text(json.dumps(record(table, results, faces, scale), indent=1) + "\n")
+    if results.pictures:
+        rows = [faces.clean[: len(next(iter(results.pictures.values())))]]
+        for part in table.parts:
+            rows += [
+                results.pictures[part, row.label].float() / 255.0
+                for row in table.rows
+                if (part, row.label) in results.pictures
+            ]
+        picture = comparison([[("", image) for image in row] for row in rows], tile=max(64, rows[0].shape[-1]))
+        picture.save(folder / f"{table.name}.jpg", quality=88)
+    return page
+
+
+def record(table: Table, results: Results, faces: FaceSet, scale: str) -> dict[str, Any]:
+    """Every number, the configuration of every row, and the machine."""
+    environment = describe_environment()
+    scores: dict[str, Mapping[str, Any]] = {
+        f"{part}: {label}": {str(seed): values for seed, values in seeds.items()}
+        for (part, label), seeds in results.scores.items()
+    }
+    return {
+        "table": table.name,
+        "scale": scale,
+        "images": f"{len(faces.pixels)} of {faces.name}",
+        "environment": {name: value for name, value in environment.items() if name != "command"},
+        "torch": torch.__version__,
+        "scores": scores,
+        "errors": results.errors,
+        "paper": {row.label: row.paper for row in table.rows},
+        "claims": {claim.text: verdict(claim, results, HIGHER) for claim in table.claims},
+        "rows": {row.label: None if row.stage is None else essence(row.stage) for row in table.rows},
+    }
