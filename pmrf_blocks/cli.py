@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -16,6 +16,26 @@ WRITING = """\
 Results keep the input's file name; formats that cannot be written, or cannot hold the transparency, become .png.
 JPEG is written with quality 95, everything at 8 bits a channel. Existing files are kept unless --overwrite is given.
 The exit status is 0 if everything was done, 1 if anything was skipped, 2 for bad arguments."""
+
+PREPARING = """\
+SET is one of:
+  ffhq         1024x1024 faces, brought to 512x512; first-10000.txt lists those that the VAE trains on
+  lsdir        photographs, cut into 512x512 patches, 384 apart; kept are those with a Q-Align score of
+               at least 3.5, by a file of scores, or by pyiqa where it is installed
+  celeba-test  pairs of sharp and degraded faces, by name, into OUT/hq and OUT/lq
+  lfw, webphoto, wider
+               real degraded faces, each file decoded and copied
+  folder       any images, as they are or, with --size, brought to a size
+
+The published number of images is checked. Folders inside SOURCE are kept in OUT. What is in OUT already is not
+made again: the same command goes on where it was stopped. OUT/problems.txt lists every file that cannot be read
+or is of a wrong size; the exit status is 0 only if there are none, 2 for bad arguments.
+
+examples:
+  pmrf-blocks prepare ffhq images1024x1024/ --output data/ffhq512 --workers 16
+  pmrf-blocks prepare lsdir LSDIR/train/ --output data/lsdir512 --scores qalign.csv --workers 16
+  pmrf-blocks prepare celeba-test celeba_hq/ --lq celeba_lq/ --output data/celeba --expect published
+  pmrf-blocks prepare folder holiday/ --output data/holiday256 --size 256"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -82,8 +102,6 @@ def build_parser() -> argparse.ArgumentParser:
     degrade.add_argument("--pipeline", default="blind-face", metavar="NAME", help="(default: blind-face)")
     degrade.add_argument("--seed", type=int, default=0, help="(default: 0)")
 
-    _evaluate(command)
-
     demo = command(
         "demo",
         "degrade and restore a photograph that is already here, and show both",
@@ -99,6 +117,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     info = command("info", "versions, devices, attention backends and the bundled model", "")
     info.add_argument("--json", action="store_true", help="print JSON")
+
+    _prepare(command("prepare", "make training and test images out of downloaded sets", PREPARING))
 
     train = command(
         "train",
@@ -129,60 +149,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _evaluate(command: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    evaluate = command(
-        "evaluate",
-        "measure restored images, of any method, under a named protocol",
-        "Images are matched by name, whatever their suffix; nothing is resized, converted or left out. Protocols:\n"
-        "images (any size; needs no downloads), celeba-test (the paper's table 4), celeba-test-vae (tables 2 and 3),\n"
-        "real-faces (no ground truth; an unpaired --reference), offline-faces, offline-faces-128. docs/metrics.md has\n"
-        "all metrics. What is not available here is listed with what to install or which file to give.\n\nexamples:\n"
-        "  pmrf-blocks evaluate restored/ --reference originals/\n"
-        "  pmrf-blocks evaluate ours/ gfpgan/ --reference gt/ --degraded lq/ --protocol celeba-test \\\n"
-        "    --weights arcface=resnet18_110.pth --weights inception=pt_inception-2015-12-05-6726825d.pth\n\n"
-        "The exit status is 0 if everything asked for was measured, 1 if something was not available, 2 if arguments\n"
-        "or images do not fit together (then there are no numbers).",
-    )
-    evaluate.add_argument("restored", nargs="+", type=Path, metavar="RESTORED", help="a folder of images for each row")
-    evaluate.add_argument("--reference", type=Path, metavar="GT", help="folder of the originals")
-    evaluate.add_argument("--degraded", type=Path, metavar="LQ", help="folder of the inputs: one row more, 'input'")
-    evaluate.add_argument("--posterior-mean", type=Path, metavar="DIR", help="folder that IndRMSE compares with")
-    evaluate.add_argument("--protocol", default="images", metavar="NAME", help="(default: images)")
-    evaluate.add_argument(
-        "--metrics",
-        action="append",
-        metavar="NAMES",
-        help="separated by commas (default: the protocol's, as far as the folders that they compare with are given)",
-    )
-    evaluate.add_argument("--format", default="table", choices=("table", "json", "csv", "markdown"))
-    evaluate.add_argument("--output", type=Path, metavar="FILE", help="write there, not to stdout")
-    evaluate.add_argument("--per-image", type=Path, metavar="FILE", help="also one row an image, .csv or .json")
-    evaluate.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        type=_named,
-        metavar="NAME=FILE",
-        help="a published weight file, or REPO_ID:FILE of the Hugging Face hub; may be repeated",
-    )
-    evaluate.add_argument(
-        "--statistics",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="of a reference set, as --save-statistics wrote them; may be repeated",
-    )
-    evaluate.add_argument("--save-statistics", type=Path, metavar="FOLDER", help="write the reference's, EXTRACTOR.npz")
-    evaluate.add_argument("--device", default="auto", help=DEVICE_HELP)
-    evaluate.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="(default: 8)")
-    evaluate.add_argument("--workers", type=_positive, default=2, metavar="N", help="that decode images (default: 2)")
-    evaluate.add_argument(
-        "--bootstrap", type=_whole, default=1000, metavar="N", help="resamples for intervals; 0: none (default: 1000)"
-    )
-    evaluate.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-
-
 def _inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs",
@@ -201,25 +167,49 @@ def _inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
 
 
+def _prepare(parser: argparse.ArgumentParser) -> None:
+    sets = ("ffhq", "lsdir", "celeba-test", "lfw", "webphoto", "wider", "folder")
+    parser.add_argument("set", choices=sets, metavar="SET", help=", ".join(sets))
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder that holds the images, at any depth")
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder for the results, created")
+    parser.add_argument(
+        "--size", type=_positive, metavar="PIXELS", help="shorter side of the results, or side of the patches"
+        " (default: 512 for ffhq, lsdir and celeba-test; else as the images are)",
+    )  # fmt: skip
+    parser.add_argument("--stride", type=_positive, default=384, help="between patches, in pixels (default: 384)")
+    parser.add_argument(
+        "--min-score", type=float, default=3.5, metavar="SCORE", help="of a patch; 0 takes all (default: 3.5)"
+    )
+    parser.add_argument(
+        "--scores", type=Path, metavar="FILE",
+        help=".csv of lines NAME,SCORE or .json of {NAME: SCORE}; NAME is the patch's in OUT, such as 0001_384_0.png "
+        "(image, top, left)",
+    )  # fmt: skip
+    parser.add_argument("--device", help="where Q-Align runs: cpu, cuda (default: pyiqa's choice)")
+    parser.add_argument("--lq", type=Path, metavar="FOLDER", help="degraded faces of celeba-test")
+    parser.add_argument(
+        "--first",
+        type=_positive,
+        default=10_000,
+        metavar="N",
+        help="images in ffhq's list (default: 10000)",
+    )
+    parser.add_argument(
+        "--expect", nargs="?", const="published", type=_count, metavar="N",
+        help="another number of images than N (without N: than the published one) is an error, not a warning",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that work (default: 1)")
+
+
+def _count(text: str) -> str | int:
+    return text if text == "published" else _positive(text)
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1; got {number}")
     return number
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0; got {number}")
-    return number
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise argparse.ArgumentTypeError(f"must be NAME=FILE; got {text!r}")
-    return name, value
 
 
 def _size(text: str) -> str | int:

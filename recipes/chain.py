@@ -154,7 +154,9 @@ def train_flow(place: Place) -> None:
     whole = chain.train["flow"]
     network = place.new(HourglassTransformer, "flow", chain.velocity)
     task = FlowTask(network, given_pairs, source_noise=chain.source_noise)
-    validation = precompute_pairs(coupling, place.faces("val"), rounds=1, seed=whole.seed + 1_000_000)
+    validation = precompute_pairs(
+        coupling, place.faces("val"), rounds=1, seed=whole.seed + 1_000_000, device=place.device
+    )
     jitter = chain.size // 20
     last = latest_checkpoint(place.runs / "flow" / "checkpoints")
     done = 0 if last is None else load_checkpoint(last)["step"]
@@ -163,7 +165,11 @@ def train_flow(place: Place) -> None:
         if stop <= done and piece + 1 < chain.flow_pieces:
             continue
         pairs = precompute_pairs(
-            coupling, place.faces("train", jitter=jitter), rounds=chain.pair_rounds, seed=whole.seed + piece
+            coupling,
+            place.faces("train", jitter=jitter),
+            rounds=chain.pair_rounds,
+            seed=whole.seed + piece,
+            device=place.device,
         )
         fit(
             whole, task, pairs, place.runs / "flow", validation=validation, record=dataclasses.asdict(chain),

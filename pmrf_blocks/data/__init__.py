@@ -2,10 +2,28 @@
 
 folders.py      find_images(), ImageDataset: training images as uint8 tensors
 batches.py      EndlessBatches: the order of training samples
+tars.py         TarImages: the same out of tar files, near or far
 photographs.py  reading and writing single photographs of any kind
+
+For `pmrf-blocks prepare`:
+
+published_sets.py  the sets of the paper and their counts
+preparing.py       one image after the other, in several processes
+patches.py         where patches lie
+scores.py          quality scores
 """
 
 from pmrf_blocks.data.batches import EndlessBatches
 from pmrf_blocks.data.folders import IMAGE_SUFFIXES, DataError, ImageDataset, JoinedDataset, SampleKey, find_images
+from pmrf_blocks.data.tars import TarImages
 
-__all__ = ["IMAGE_SUFFIXES", "DataError", "EndlessBatches", "ImageDataset", "JoinedDataset", "SampleKey", "find_images"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "DataError",
+    "EndlessBatches",
+    "ImageDataset",
+    "JoinedDataset",
+    "SampleKey",
+    "TarImages",
+    "find_images",
+]

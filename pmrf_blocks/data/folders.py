@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -32,9 +32,15 @@ class SampleKey(NamedTuple):
 
 
 def find_images(*folders: str | Path) -> list[Path]:
-    """All image files below the folders, sorted, by suffix; DataError where a folder is missing or holds none."""
+    """All image files below the folders, sorted, by suffix; DataError where a folder is missing or holds none.
+
+    A .txt file instead of a folder lists images, one a line, relative to its own place; their order is kept.
+    """
     paths: list[Path] = []
     for folder in map(Path, folders):
+        if folder.suffix == ".txt" and folder.is_file():
+            paths += _listed(folder)
+            continue
         if not folder.is_dir():
             raise DataError(f"no such folder: {folder}")
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
@@ -42,6 +48,15 @@ def find_images(*folders: str | Path) -> list[Path]:
             raise DataError(f"0 images in {folder} (suffixes looked for: {', '.join(sorted(IMAGE_SUFFIXES))})")
         paths += found
     return paths
+
+
+def _listed(path: Path) -> list[Path]:
+    images = [path.parent / line for line in map(str.strip, path.read_text().splitlines()) if line]
+    missing = [image for image in images if not image.is_file()]
+    if missing or not images:
+        first = f", {missing[0]} first" if missing else ""
+        raise DataError(f"{len(images)} images are listed in {path}, {len(missing)} are not there{first}")
+    return images
 
 
 class ImageDataset(Dataset[Tensor]):
@@ -86,9 +101,10 @@ class ImageDataset(Dataset[Tensor]):
         """Images that cannot be used, each with the reason, judged by the heads of the files (damage further in
         shows when they are decoded): unreadable, smaller than the crop, or, as they go into batches, of another
         size than the first."""
+        indices = list(indices)
         paths = [self.paths[index] for index in indices]
         with ThreadPoolExecutor(READERS) as threads:
-            found = list(threads.map(self._problem, paths))
+            found = list(threads.map(self._problem, indices))
         bad = [(path, reason) for path, (reason, _) in zip(paths, found) if reason]
         if batched and self.size is None and self.crop is None and not bad:
             sides = [side for _, side in found]
@@ -96,9 +112,13 @@ class ImageDataset(Dataset[Tensor]):
                    for path, side in zip(paths, sides) if side != sides[0]]  # fmt: skip
         return bad
 
-    def _problem(self, path: Path) -> tuple[str, int]:
+    def head(self, index: int) -> Path | BinaryIO:
+        """What the size of image `index` can be read from."""
+        return self.open(index)
+
+    def _problem(self, index: int) -> tuple[str, int]:
         try:
-            with Image.open(path) as file:
+            with Image.open(self.head(index)) as file:
                 width, height = file.size
         except (UnidentifiedImageError, OSError) as error:
             return f"cannot be read: {error}", 0
@@ -106,13 +126,17 @@ class ImageDataset(Dataset[Tensor]):
             return f"is {width}x{height}, smaller than the crop of {self.crop}", 0
         return "", min(width, height)
 
+    def open(self, index: int) -> Path | BinaryIO:
+        """What Pillow reads image `index` from."""
+        return self.paths[index]
+
     def read(self, index: int) -> np.ndarray:
         """Image `index` at the working size, uint8 (H, W, 3), not cropped."""
         if index in self.decoded:
             return self.decoded[index]
         path = self.paths[index]
         try:
-            with Image.open(path) as file:
+            with Image.open(self.open(index)) as file:
                 image = ImageOps.exif_transpose(file).convert("RGB")
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"cannot read {path}: {error}") from None

@@ -7,12 +7,17 @@ precision.py    float32 or bfloat16, by what the hardware is fast at
 preparation.py  device, memory format, compilation
 tasks.py        what each stage minimises
 couplings.py    the pairs that a flow is trained between
+pairs.py        such pairs computed beforehand, in memory
+pair_folder.py  the same on the disk
 schedule.py     learning rate by step
 ema.py          moving average of the weights
 checkpoint.py   checkpoints, written whole or not at all
 randomness.py   global random numbers of a step, for what takes no generator
 guard.py        which updates are made, which are skipped
 interruption.py Ctrl-C between two steps
+processes.py    this process among those that train together
+inspection.py   what is wrong with a run's images, before its first step
+errors.py       what ends a run
 validation.py   scores and pictures on held-out images
 records.py      what a run writes about itself
 environment.py  versions and hardware for the records
@@ -20,9 +25,11 @@ export.py       the network that a run ends with
 """
 
 from pmrf_blocks.training.config import TrainConfig
-from pmrf_blocks.training.couplings import LatentCoupling, PairDataset, PixelCoupling, given_pairs, precompute_pairs
+from pmrf_blocks.training.couplings import LatentCoupling, PixelCoupling
 from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.loop import fit
+from pmrf_blocks.training.pair_folder import PairFolder, write_pairs
+from pmrf_blocks.training.pairs import PairDataset, given_pairs, precompute_pairs
 from pmrf_blocks.training.tasks import AutoencoderTask, FlowTask, PosteriorMeanTask, latent_statistics
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "FlowTask",
     "LatentCoupling",
     "PairDataset",
+    "PairFolder",
     "PixelCoupling",
     "PosteriorMeanTask",
     "TrainConfig",
@@ -38,4 +46,5 @@ __all__ = [
     "given_pairs",
     "latent_statistics",
     "precompute_pairs",
+    "write_pairs",
 ]

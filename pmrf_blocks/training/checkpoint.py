@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from collections.abc import Callable
@@ -68,14 +69,20 @@ def load_newest(folder: Path, note: Callable[[str], None]) -> tuple[Path, dict[s
 
     `note` is told of each damaged one that is passed over; CheckpointError if there are only such.
     """
-    paths = _checkpoints(folder)
-    for path in reversed(paths):
+    damaged = []
+    for path in reversed(_checkpoints(folder)):
         try:
-            return path, load_checkpoint(path)
+            found = path, load_checkpoint(path)
         except CheckpointError as error:
-            note(f"{error}; taking the one before it")
-    if paths:
-        raise CheckpointError(f"none of the {len(paths)} checkpoints in {folder} can be read")
+            damaged.append((path, error))
+            continue
+        for other, reason in damaged:
+            note(f"{reason}; taking {path.name}, the one before it")
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                other.rename(other.with_suffix(".damaged"))  # or it would pass for the checkpoint of its step
+        return found
+    if damaged:
+        raise CheckpointError(f"none of the {len(damaged)} checkpoints in {folder} can be read: {damaged[0][1]}")
     return None
 
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from pmrf_blocks.autoencoders import SimVAE
-from pmrf_blocks.data import SampleKey
-from pmrf_blocks.seeding import derive_generator, derive_seed
-from pmrf_blocks.training.precision import fast_bfloat16
-from pmrf_blocks.training.tasks import Coupling, Degradation, to_unit
+from pmrf_blocks.training.tasks import Degradation, to_unit
 
 
 class PixelCoupling:
@@ -40,6 +33,7 @@ class LatentCoupling:
     def __init__(self, autoencoder: SimVAE, estimator: nn.Module, degradation: Degradation) -> None:
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.pixels = PixelCoupling(estimator, degradation)
+        self.degradation = degradation
         self.frozen = (self.autoencoder, *self.pixels.frozen)
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -51,49 +45,3 @@ class LatentCoupling:
     def to_image(self, z: Tensor) -> Tensor:
         """Images in [0, 1] of normalised latents."""
         return 0.5 * (self.autoencoder.decode(self.autoencoder.denormalize(z)).float() + 1.0)
-
-
-class PairDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs computed beforehand, held in half precision."""
-
-    def __init__(self, x0: Tensor, x1: Tensor) -> None:
-        if x0.shape != x1.shape:
-            raise ValueError(f"pairs must have one shape; got {tuple(x0.shape)} and {tuple(x1.shape)}")
-        self.x0, self.x1 = x0, x1
-
-    def __len__(self) -> int:
-        return len(self.x0)
-
-    def __getitem__(self, key: int | SampleKey) -> tuple[Tensor, Tensor]:
-        index = key[0] if isinstance(key, tuple) else key
-        return self.x0[index].float(), self.x1[index].float()
-
-
-def given_pairs(batch: Sequence[Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The coupling of a PairDataset: the pairs as they are."""
-    x0, x1 = batch
-    return x0, x1
-
-
-@torch.no_grad()
-def precompute_pairs(
-    coupling: Coupling, dataset: Dataset, *, rounds: int, seed: int, batch_size: int = 32
-) -> PairDataset:
-    """Run a coupling over the whole set `rounds` times, each time with fresh crops, flips and degradations.
-
-    Where encoder and estimator cost more than the flow's own update, a cache of pairs saves most of the time; a
-    new cache with another seed now and then keeps the degradations fresh.
-    """
-    keys = [
-        SampleKey(index, derive_seed(seed, "pair", turn, index))
-        for turn in range(rounds)
-        for index in range(len(dataset))  # type: ignore[arg-type]
-    ]
-    x0s, x1s = [], []
-    for start in tqdm(range(0, len(keys), batch_size), desc="pairs", unit="batch"):
-        batch = torch.utils.data.default_collate([dataset[key] for key in keys[start : start + batch_size]])
-        with torch.autocast(batch.device.type, torch.bfloat16, enabled=fast_bfloat16(batch.device)):
-            x0, x1 = coupling(batch, derive_generator(seed, "pairs", start, device=batch.device))
-        x0s.append(x0.half())
-        x1s.append(x1.half())
-    return PairDataset(torch.cat(x0s), torch.cat(x1s))

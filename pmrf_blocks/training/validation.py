@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from pmrf_blocks.data import SampleKey
 from pmrf_blocks.restoration import comparison
 from pmrf_blocks.seeding import derive_generator, derive_seed
+from pmrf_blocks.training.randomness import seeded
 from pmrf_blocks.training.tasks import Task
 
 
@@ -25,7 +26,10 @@ def validate(
     count = len(dataset)  # type: ignore[arg-type]
     totals: dict[str, float] = {}
     for index in range(rank, count, world):
-        for name, value in task.scores(*example(task, dataset, index, seed)).items():
+        batch, generator = example(task, dataset, index, seed)
+        with seeded(seed, "validate", index, device=generator.device):
+            scores = task.scores(batch, generator)
+        for name, value in scores.items():
             totals[name] = totals.get(name, 0.0) + float(value)
     if world > 1:
         from accelerate.utils import gather_object
@@ -34,7 +38,9 @@ def validate(
         totals = {name: sum(part.get(name, 0.0) for part in parts) for name in parts[0]}
     rows = []
     for index in range(min(pictures, count)):
-        row = task.pictures(*example(task, dataset, index, seed))
+        batch, generator = example(task, dataset, index, seed)
+        with seeded(seed, "validate", index, device=generator.device):
+            row = task.pictures(batch, generator)
         if row:
             rows.append(row)
     picture = comparison([[(label, image[0]) for label, image in row] for row in rows]) if rows else None

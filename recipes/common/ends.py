@@ -32,14 +32,13 @@ class FlowEnds:
     ) -> None:
         self.flow, self.degradation = flow, build_degradation(flow.degradation)
         self.autoencoder, self.estimator, self.latent_estimator = autoencoder, estimator, latent_estimator
-        for network in (autoencoder, estimator, latent_estimator):
-            if network is not None:
-                network.eval().requires_grad_(False)
+        self.frozen = tuple(net for net in (autoencoder, estimator, latent_estimator) if net is not None)
+        for network in self.frozen:
+            network.eval().requires_grad_(False)
 
     def to(self, device: torch.device | str) -> FlowEnds:
-        for network in (self.autoencoder, self.estimator, self.latent_estimator):
-            if network is not None:
-                network.to(device)
+        for network in self.frozen:
+            network.to(device)
         return self
 
     def posterior_mean(self, degraded: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from pmrf_blocks.training import (
 )
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
 from pmrf_blocks.training.export import export
+from pmrf_blocks.training.processes import once
 from pmrf_blocks.training.tasks import Task
 from recipes.common.ends import FlowEnds, LatentMeanTask, RecipeFlowTask
 from recipes.common.stages import (
@@ -125,12 +126,7 @@ def run_stage(
 
 def keep(network: nn.Module, stage: Stage, place: Place) -> None:
     """Put the finished network where trained() finds it; by the main process alone."""
-    from accelerate import PartialState
-
-    state = PartialState()
-    if state.is_main_process:
-        export(network, place.folder(stage) / MODEL)
-    state.wait_for_everyone()
+    once(lambda: export(network, place.folder(stage) / MODEL), place.device)
 
 
 def perceptual_loss(name: str, place: Place) -> PerceptualLoss | None:
@@ -224,7 +220,9 @@ def image_pairs(ends: FlowEnds, place: Place) -> PairDataset:
     if key not in place.pairs:
         in_pixels = replace(flow, autoencoder=None, latent_estimator=None, source=source)
         coupling: Any = FlowEnds(in_pixels, estimator=ends.estimator)
-        place.pairs[key] = precompute_pairs(coupling, place.images(flow.images), rounds=flow.pair_rounds, seed=0)
+        place.pairs[key] = precompute_pairs(
+            coupling, place.images(flow.images), rounds=flow.pair_rounds, seed=0, device=place.device
+        )
     return place.pairs[key]
 
 
@@ -233,13 +231,13 @@ def encode_pairs(images: PairDataset, ends: FlowEnds, batch_size: int = 32) -> P
     """The pairs in the flow's own space."""
     if ends.autoencoder is None:
         return images
-    parts = []
+    parts, device = [], next(ends.autoencoder.parameters()).device
     for start in range(0, len(images), batch_size):
-        x0, x1 = (x[start : start + batch_size].float() for x in (images.x0, images.x1))
+        x0, x1 = (x[start : start + batch_size].to(device).float() for x in (images.x0, images.x1))
         source = ends.encode(x0)
         if ends.latent_estimator is not None:
             source = ends.latent_estimator(source).float()
-        parts.append((source.half(), ends.encode(x1).half()))
+        parts.append((source.half().cpu(), ends.encode(x1).half().cpu()))
     return PairDataset(torch.cat([a for a, _ in parts]), torch.cat([b for _, b in parts]))
 
 

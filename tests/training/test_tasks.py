@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from pmrf_blocks.autoencoders import SimVAE
-from pmrf_blocks.data import SampleKey
 from pmrf_blocks.training import (
     AutoencoderTask,
     FlowTask,
@@ -19,9 +18,7 @@ from pmrf_blocks.training import (
     PosteriorMeanTask,
     given_pairs,
     latent_statistics,
-    precompute_pairs,
 )
-from pmrf_blocks.training.couplings import PairDataset
 
 
 def tiny_vae(**arguments):
@@ -108,32 +105,6 @@ def test_frozen_networks_are_not_trained_or_saved():
     assert not estimator.training
     assert not estimator.scale.requires_grad
     assert all(name.startswith("network.") for name in task.state_dict())
-
-
-class Ramp(torch.utils.data.Dataset):
-    def __len__(self):
-        return 5
-
-    def __getitem__(self, key):
-        index, seed = key if isinstance(key, tuple) else (key, 0)
-        return torch.full((3, 4, 4), (index * 40 + seed % 40) % 256, dtype=torch.uint8)
-
-
-def test_precomputed_pairs(generator):
-    def coupling(batch, generator):
-        noise = torch.randn(batch.shape, generator=generator)
-        return noise, batch.float() / 255.0
-
-    one, same, other = (precompute_pairs(coupling, Ramp(), rounds=3, seed=seed, batch_size=4) for seed in (0, 0, 1))
-    assert len(one) == 15
-    assert torch.equal(one.x0, same.x0)
-    assert torch.equal(one.x1, same.x1)
-    assert not torch.equal(one.x0, other.x0)
-    x0, x1 = one[SampleKey(7, 3)]
-    assert x0.dtype == x1.dtype == torch.float32
-    assert torch.equal(x1, one.x1[7].float())
-    with pytest.raises(ValueError, match="one shape"):
-        PairDataset(torch.zeros(2, 1), torch.zeros(3, 1))
 
 
 def test_latent_statistics_normalise(generator):

@@ -2,12 +2,6 @@
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 
 import pytest
 import torch
@@ -74,30 +68,6 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
         assert torch.equal(tensor, ends[1]["network"][key])
     for index, values in ends[0]["optimizer"]["state"].items():
         assert all(torch.equal(values[k], ends[1]["optimizer"]["state"][index][k]) for k in values)
-
-
-def test_killed_and_resumed_equals_uninterrupted(tmp_path):
-    script = textwrap.dedent(
-        f"""
-        import sys, time
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
-        from test_training_loop import Points, Regression, config, fit
-        class Slow(Regression):
-            def forward(self, batch, generator):
-                time.sleep(0.05)
-                return super().forward(batch, generator)
-        fit(config(steps=40), Slow(), Points(), {str(tmp_path / "killed")!r}, device="cpu")
-        """
-    )
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while latest_checkpoint(tmp_path / "killed" / "checkpoints") is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    killed = fit(config(steps=40), Regression(), Points(), tmp_path / "killed", device="cpu")
-    whole = fit(config(steps=40), Regression(), Points(), tmp_path / "whole", device="cpu")
-    assert torch.equal(state(whole), state(killed))
 
 
 def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path):

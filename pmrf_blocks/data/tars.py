@@ -1,0 +1,151 @@
+"""Images inside tar files, as webdataset writes them, read where they lie: for sets that do not fit a disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+
+from pmrf_blocks.data.folders import IMAGE_SUFFIXES, DataError, ImageDataset
+
+HEAD = 65_536  # bytes in which Pillow nearly always finds an image's size
+
+
+class Member(NamedTuple):
+    """A file in a tar: its name, and where its bytes lie."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class TarImages(ImageDataset):
+    """Images in plain tar files, addressed like those of a folder: batches, order and exact resume are the same.
+
+    Arguments:
+        tars: paths, or addresses that fsspec opens ('s3://', 'hf://', 'https://' of a server that gives ranges).
+        index: folder that keeps each tar's list of files, so that it is read only once; None reads the heads of all
+            files at every start.
+        size, crop, flip, keep: as of ImageDataset.
+
+    Other files than images, such as captions, are passed over. DataError where a tar is missing, compressed (its
+    files cannot be reached singly), cut short, or where there are no images at all. The images of addresses are not
+    looked at before the first step: that would fetch all of them.
+    """
+
+    def __init__(
+        self,
+        tars: Sequence[str | Path],
+        *,
+        index: str | Path | None = None,
+        size: int | None = None,
+        crop: int | None = None,
+        flip: bool = True,
+        keep: bool = False,
+    ) -> None:
+        self.tars = [str(tar) for tar in tars]
+        members = [(tar, member) for tar in self.tars for member in _members(tar, index)]
+        self.places = [(tar, one) for tar, one in members if Path(one.name).suffix.lower() in IMAGE_SUFFIXES]
+        if not self.places:
+            raise DataError(f"0 images among the {len(members)} files of {self.where}")
+        paths = [Path(tar, member.name) for tar, member in self.places]
+        super().__init__(paths, size=size, crop=crop, flip=flip, keep=keep)
+
+    @property
+    def where(self) -> str:
+        if len(self.tars) < 2:
+            return "".join(self.tars) or "0 tar files"
+        return f"{len(self.tars)} tar files from {self.tars[0]} to {self.tars[-1]}"
+
+    def open(self, index: int) -> BinaryIO:
+        tar, member = self.places[index]
+        return io.BytesIO(_read(tar, member.offset, member.size))
+
+    def head(self, index: int) -> BinaryIO:
+        tar, member = self.places[index]
+        head = io.BytesIO(_read(tar, member.offset, min(HEAD, member.size)))
+        try:
+            with Image.open(head):
+                pass
+        except (UnidentifiedImageError, OSError):  # its size stands further in
+            return self.open(index)
+        return io.BytesIO(head.getvalue())
+
+    def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Path, str]]:
+        near = [index for index in indices if not _is_address(self.places[index][0])]
+        return super().problems(near, batched=batched)
+
+
+def _members(tar: str, index: str | Path | None) -> list[Member]:
+    """Files of a tar in their order, from the index where that is of the same tar, else from the tar itself."""
+    length, changed = _state(tar)
+    state = [length, changed]
+    kept = None if index is None else Path(index) / f"{hashlib.sha256(tar.encode()).hexdigest()[:16]}.json"
+    if kept is not None and kept.exists():
+        there = json.loads(kept.read_text())
+        if there["state"] == state:
+            return [Member(*row) for row in there["members"]]
+    members = _scan(tar, length)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        temporary = kept.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"tar": tar, "state": state, "members": members}))
+        os.replace(temporary, kept)
+    return members
+
+
+def _scan(tar: str, length: int) -> list[Member]:
+    try:
+        with _open(tar) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            members = [Member(one.name, one.offset_data, one.size) for one in archive if one.isfile()]
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"cannot read {tar} as a plain tar (compressed ones must be unpacked): {error}") from None
+    if members and members[-1].offset + members[-1].size > length:
+        raise DataError(f"{tar} is cut short: it ends within {members[-1].name}")
+    return members
+
+
+def _is_address(tar: str) -> bool:
+    return "://" in tar
+
+
+def _file_system(tar: str) -> tuple[Any, str]:
+    import fsspec  # comes with huggingface_hub
+
+    return fsspec.core.url_to_fs(tar)
+
+
+def _state(tar: str) -> tuple[int, int | None]:
+    """(bytes, time of change in ns where it is known)."""
+    try:
+        if _is_address(tar):
+            system, path = _file_system(tar)
+            return int(system.info(path)["size"]), None
+        state = os.stat(tar)
+    except (OSError, ImportError, ValueError) as error:
+        raise DataError(f"cannot find {tar}: {error}") from None
+    return state.st_size, state.st_mtime_ns
+
+
+def _open(tar: str) -> Any:
+    if _is_address(tar):
+        system, path = _file_system(tar)
+        return system.open(path, "rb")
+    return open(tar, "rb")
+
+
+def _read(tar: str, offset: int, size: int) -> bytes:
+    """Bytes of a tar, without any state that threads or forked processes would share."""
+    if _is_address(tar):
+        system, path = _file_system(tar)
+        return system.cat_file(path, start=offset, end=offset + size)
+    with open(tar, "rb") as file:
+        file.seek(offset)
+        return file.read(size)
