@@ -11,9 +11,9 @@ import functools
 import inspect
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 Network = TypeVar("Network", bound="Pretrained")
+Built = TypeVar("Built", bound=nn.Module)
 
 
 class WeightsError(ValueError):
@@ -59,14 +60,53 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(f"weight file {path} is damaged or not safetensors: {error}") from None
 
 
+def read_pickle(path: str | Path) -> Mapping[str, Any]:
+    """Content by name of a file that torch.save wrote (.pth, .ckpt, .bin), on the CPU.
+
+    Read with weights_only=True: a pickle that holds anything but weights and plain values is refused, none of its
+    code runs. WeightsError where it is missing, damaged, refused, or holds no names.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"weight file {path} not found") from None
+    except Exception as error:  # pickle's and zip's errors are many
+        raise WeightsError(f"{path} is not a file of weights alone: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, not weights by name")
+    return content
+
+
+def build_network(make: Callable[[], Built], state_dict: Mapping[str, Tensor], *, config: Path, weights: Path) -> Built:
+    """The network that `make` gives, with its weights, in eval mode.
+
+    It is made without memory first, so that a config.json that does not fit the weights, however large the network it
+    describes, is a WeightsError that names both files' entries and nothing else.
+    """
+    try:
+        with torch.device("meta"):
+            plan = make()
+    except KeyError as error:
+        raise WeightsError(f"{config}: {error} is missing") from None
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{config} does not describe a network known here: {reason}") from None
+    check_keys(plan, state_dict, str(weights))
+    network = make()
+    network.load_state_dict(state_dict)
+    return network.eval()
+
+
 class Pretrained:
     """Mix-in for a network: save_pretrained(folder), from_pretrained(folder_or_hub_id), push_to_hub(name).
 
     The constructor's arguments are recorded as they were given, defaults included, and written to config.json with
     the class's name. Dataclasses among them become JSON objects, which the constructor must take back. Loading is
-    strict. Weights may be stored in half precision; they are loaded into the network's own dtype.
+    strict. Weights may be stored in half precision; they are loaded into the network's own dtype. Arguments named in
+    RUNTIME say how to compute, not what: they are not written, so that a model loads where its backend is missing.
     """
 
+    RUNTIME = ("backend", "global_backend", "gradient_checkpointing")
     config: dict[str, Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -91,7 +131,8 @@ class Pretrained:
         weights = {key: value.contiguous() for key, value in self.state_dict().items()}
         # Not save_file(): it makes files that their owner alone can read, useless where a package is shared.
         (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-        config = {"class": type(self).__name__, **self.config}
+        described = {name: value for name, value in self.config.items() if name not in self.RUNTIME}
+        config = {"class": type(self).__name__, **described}
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
@@ -102,15 +143,10 @@ class Pretrained:
         named = config.pop("class", cls.__name__)
         if named != cls.__name__:
             raise WeightsError(f"{folder / CONFIG} describes a {named}, not a {cls.__name__}")
-        try:
-            model = cls(**config)
-        except (TypeError, ValueError) as error:
-            raise WeightsError(f"{folder / CONFIG} does not describe a {cls.__name__}: {error}") from None
+        make = cast("Callable[[], nn.Module]", functools.partial(cls, **config))
         state_dict = read_safetensors(folder / WEIGHTS)
-        assert isinstance(model, nn.Module)
-        check_keys(model, state_dict, str(folder / WEIGHTS))
-        model.load_state_dict(state_dict)
-        return model.to(device).eval()
+        model = build_network(make, state_dict, config=folder / CONFIG, weights=folder / WEIGHTS)
+        return cast("Network", model.to(device))
 
     def push_to_hub(self, repo_id: str, **options: Any) -> None:
         """Upload what save_pretrained writes; `options` go to huggingface_hub's upload_folder."""

@@ -1,6 +1,7 @@
 """The model that ships: the whole Latent-PMRF chain at 128x128, small enough to train on two processor cores.
 
     python -m recipes.bundled --data DIR --stage autoencoder      # then estimator, decoder, flow, pixel, assemble
+    python -m recipes.bundled --data DIR --start bundled --stage decoder    # one stage anew, the others as they ship
     python -m recipes.bundled --data DIR --debug                  # every stage in seconds, to see that it runs
 
 DIR holds faces256/train, faces256/val (aligned faces) and photos (any photographs). The stages autoencoder and
@@ -22,7 +23,7 @@ def bundled() -> Chain:
     """The configuration whose weights are in the package."""
     common = TrainConfig(
         steps=6000, batch_size=16, lr=5e-4, final_lr=1e-6, schedule="cosine", warmup_steps=200, ema=0.999,
-        precision="bf16",
+        precision="auto",
     )  # fmt: skip
     flow = replace(common, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5)
     return Chain(
@@ -47,14 +48,14 @@ def bundled() -> Chain:
         kl_weight=1e-6 * (256 / 64) ** 2,  # KL is summed over a crop: the paper's weight per pixel
         source_noise=0.025,
         pixel_source_noise=0.1,
-        pair_rounds=4,
-        flow_pieces=5,
+        pair_rounds=6,
+        flow_pieces=3,
         train={
             "autoencoder": replace(common, steps=5000, lr=4e-4, weight_decay=0.01),
             "estimator": common,
             "decoder": replace(common, steps=2000, lr=2e-4, weight_decay=0.01),
-            "flow": replace(flow, steps=7000, batch_size=32),
-            "pixel": replace(flow, steps=5000),
+            "flow": replace(flow, steps=4000, batch_size=32),
+            "pixel": replace(flow, steps=3000),
         },
     )  # fmt: skip
 

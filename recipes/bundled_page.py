@@ -62,6 +62,19 @@ def verdicts(table: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     ]
 
 
+def score_rows(table: dict[str, dict[str, dict[str, float]]], rows: dict[str, str]) -> list[str]:
+    """SCORES of each of `rows` as a Markdown table."""
+    text = ["| | " + " | ".join(SCORES.values()) + " |", "|---|" + "---|" * len(SCORES)]
+    for row, label in rows.items():
+        cells = []
+        for name in SCORES:
+            digits = 3 if name == "ms_ssim" else 2 if name in ("psnr", "mse_ratio") else 1
+            value = table[row][name]
+            cells.append(f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}")
+        text.append(f"| {label} | " + " | ".join(cells) + " |")
+    return text
+
+
 def markdown(result: dict[str, Any]) -> str:
     table = result["table"]
     text = [
@@ -73,17 +86,7 @@ def markdown(result: dict[str, Any]) -> str:
         f"Made by `python -m recipes.bundled_results`, commit {result['environment']['revision']}, "
         f"{result['environment']['processor']}.",
         "",
-        "| | " + " | ".join(SCORES.values()) + " |",
-        "|---|" + "---|" * len(SCORES),
-    ]
-    for row, label in ROWS.items():
-        cells = []
-        for name in SCORES:
-            digits = 3 if name == "ms_ssim" else 2 if name in ("psnr", "mse_ratio") else 1
-            value = table[row][name]
-            cells.append(f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}")
-        text.append(f"| {label} | " + " | ".join(cells) + " |")
-    text += [
+        *score_rows(table, ROWS),
         "",
         "FD and MMD are on EfficientNet-Lite0 features, an offline stand-in for Inception and DINOv2: compare them "
         f"within this table only. FD over {result['images']} images is biased upwards, the same for every row; MMD is "

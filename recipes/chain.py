@@ -40,7 +40,7 @@ from pmrf_blocks.training.export import export
 from pmrf_blocks.training.processes import once, processes
 from pmrf_blocks.training.randomness import seeded
 from pmrf_blocks.transformers import HourglassTransformer
-from recipes.provenance import describe_data, stage_provenance
+from recipes.provenance import PROVENANCE, describe_data, stage_provenance
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def save_pipelines(place: Place) -> None:
         "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()},
         "stages": {stage: stage_provenance(place.runs / stage) for stage in chain.train},
     }
-    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
+    (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
 
 
 STAGES: dict[str, Callable[[Place], None]] = {

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from pmrf_blocks.training.processes import processes
+from pmrf_blocks.training.processes import once, processes
+from recipes.adopt import adopt, is_adopted
 from recipes.chain import STAGES, Chain, Place
 
 Stage = Literal["all", "autoencoder", "estimator", "decoder", "flow", "pixel", "assemble"]
@@ -26,6 +27,8 @@ class Arguments:
     """Where run folders go: RUNS/RECIPE/STAGE."""
     stage: Annotated[Stage, tyro.conf.arg(aliases=["-s"])] = "all"
     """Stage to train; each needs the exports of those before it."""
+    start: str | None = None
+    """A pipeline ('bundled', a folder or a hub id): stages that RUNS lacks are taken from it, not trained."""
     device: str | None = None
     """'cpu', 'cuda', ...; the fastest there is when not given."""
     weights: Path | None = None
@@ -50,8 +53,12 @@ def main(recipe: Callable[[], Chain], debug: Callable[[], Chain], description: s
     name = recipe.__name__ + ("-debug" if arguments.debug else "")
     place = Place(chain, arguments.data, arguments.runs / name, arguments.device, arguments.weights)
     try:
+        start = arguments.start
+        if start is not None:
+            once(lambda: adopt(start, place.runs), arguments.device)
         for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
-            STAGES[stage](place)
+            if arguments.stage == stage or not is_adopted(place.runs / stage):
+                STAGES[stage](place)
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, RuntimeError, OSError) as error:

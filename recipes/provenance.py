@@ -6,9 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+PROVENANCE = "provenance.json"
+
 
 def stage_provenance(run: Path) -> dict[str, Any]:
-    """Steps, images, hours of updates (validation and waiting not counted), last scores and machine of one run."""
+    """Steps, images, hours of updates (validation and waiting not counted), last scores and machine of one run.
+
+    A stage that was taken from elsewhere brings its own.
+    """
+    if (run / PROVENANCE).is_file():
+        return json.loads((run / PROVENANCE).read_text())
     config = json.loads((run / "config.json").read_text())
     lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     updates = {line["step"]: line for line in lines if "images_per_second" in line}  # a resumed step counts once

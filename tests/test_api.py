@@ -12,8 +12,9 @@ from pmrf_blocks.transformers import HourglassTransformer, Level
 
 PUBLIC = {
     "attention": "available_backends axial_positions AxialRoPE global_attention neighborhood_attention_2d "
-    "resolve_backend rotate",
-    "autoencoders": "Design DiagonalGaussian load_autoencoder save_diffusers SDVAE SimVAE",
+    "resolve_backend resolve_global_backend rotate shifted_window_attention_2d",
+    "autoencoders": "Design DiagonalGaussian feature_balance feature_magnitudes Imbalance load_autoencoder "
+    "save_diffusers SDVAE SimVAE",
     "transformers": "HourglassTransformer latent_pmrf_hdit Level pmrf_controlled_hdit pmrf_hdit PRESETS",
     "estimators": "difface_swinir elir_rrdb RRDB load_swinir_weights pmrf_swinir SwinIR UNet",
     "flow": "add_source_noise consistency_flow_matching_loss DISTRIBUTIONS integrate IntegrationResult interpolate "

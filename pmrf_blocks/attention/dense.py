@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,13 +18,13 @@ def neighborhood_mask(size: Pair, kernel: Pair, dilation: Pair, device: torch.de
     """(H * W, H * W) bool on `device`: whether query row sees key column."""
     axes = []
     for length, width, step in zip(size, kernel, dilation):
-        p = torch.arange(length)
+        p = np.arange(length)
         inside = (length - p % step + step - 1) // step  # how many positions share p's remainder modulo the dilation
-        first = torch.minimum((p // step - width // 2).clamp(min=0), inside - width)[:, None]
+        first = np.minimum((p // step - width // 2).clip(min=0), inside - width)[:, None]
         key = p // step
         axes.append((p[:, None] % step == p % step) & (key >= first) & (key < first + width))
     both = axes[0][:, None, :, None] & axes[1][None, :, None, :]
-    return both.reshape(size[0] * size[1], size[0] * size[1]).to(device)
+    return torch.from_numpy(both.reshape(size[0] * size[1], -1)).to(device)
 
 
 def dense_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:

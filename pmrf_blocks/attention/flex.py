@@ -1,7 +1,8 @@
-"""Neighborhood attention through torch's FlexAttention: compiled, block-sparse; the choice on CUDA without natten."""
+"""Neighborhood attention through torch's FlexAttention: compiled at first use, block-sparse."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from pmrf_blocks.attention.windows import Pair
+
+Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # batch, head, query, key: whether the query sees the key
 
 
 def flex_attention_2d(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
@@ -18,16 +21,8 @@ def flex_attention_2d(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: P
     return out.transpose(1, 2).unflatten(1, size)
 
 
-@lru_cache(maxsize=1)
-def _compiled() -> Any:
-    from torch.nn.attention.flex_attention import flex_attention
-
-    return torch.compile(flex_attention, dynamic=False)
-
-
-@lru_cache(maxsize=32)
-def _block_mask(size: Pair, kernel: Pair, dilation: Pair, device: str) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
+def neighborhood_rule(size: Pair, kernel: Pair, dilation: Pair) -> Rule:
+    """FlexAttention's mask_mod of a window, on pixels numbered row by row."""
 
     def sees(query: Tensor, key: Tensor, length: int, width: int, step: int) -> Tensor:
         shared = (length - query % step + step - 1) // step
@@ -38,5 +33,20 @@ def _block_mask(size: Pair, kernel: Pair, dilation: Pair, device: str) -> Any:
         rows = sees(query // size[1], key // size[1], size[0], kernel[0], dilation[0])
         return rows & sees(query % size[1], key % size[1], size[1], kernel[1], dilation[1])
 
+    return rule
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is kept must serve training too, whoever asked first
+def _block_mask(size: Pair, kernel: Pair, dilation: Pair, device: str) -> Any:
+    from torch.nn.attention.flex_attention import create_block_mask
+
     pixels = size[0] * size[1]
-    return create_block_mask(rule, None, None, pixels, pixels, device=device)
+    return create_block_mask(neighborhood_rule(size, kernel, dilation), None, None, pixels, pixels, device=device)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib.util import find_spec
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
+
+from pmrf_blocks.attention.windows import check_tensors
+
+GLOBAL_BACKENDS = ("sdpa", "xformers")
+
+
+def forward_mode(*tensors: Tensor) -> bool:
+    """Whether one of the tensors carries a forward-mode tangent (torch.func.jvp, torch.autograd.forward_ad)."""
+    if torch.compiler.is_compiling():
+        return False
+    return any(unpack_dual(x).tangent is not None for x in tensors)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     """Attention of (..., L, D) queries over (..., S, D) keys; `mask` is bool (True: sees), or
     is added to the logits, or is None.
 
-    float64 takes the plain formula: it is what second derivatives and reference computations are done in, and the
-    fused kernels have no second derivative.
+    float64 and forward-mode inputs take the plain formula: fused kernels have no forward mode and no second
+    derivative. For second derivatives in float32, call under torch.nn.attention.sdpa_kernel(SDPBackend.MATH).
     """
-    if q.dtype == torch.float64:
+    if q.dtype == torch.float64 or forward_mode(q, k, v):
         scores = torch.einsum("...ld,...sd->...ls", q * scale, k)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
@@ -22,13 +37,46 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
-def global_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """Every pixel sees every pixel: (B, H, W, N, D) to the same shape; scale defaults to D ** -0.5."""
-    if q.ndim != 5 or q.shape != k.shape or q.shape[:4] != v.shape[:4]:
-        raise ValueError(
-            f"q, k and v must be (B, H, W, N, D) alike; got {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}"
-        )
+@lru_cache(maxsize=1)
+def xformers_missing() -> str | None:
+    """Why global attention cannot go through xformers here, or None. Probed once."""
+    if find_spec("xformers") is None:
+        return "the package xformers is not installed (pip install xformers)"
+    if not torch.cuda.is_available():
+        return "xformers has kernels for CUDA alone"
+    try:
+        import xformers.ops  # noqa: F401
+    except Exception as error:  # a build for another torch or CUDA fails in many ways
+        return f"the package xformers is installed but does not load: {error}"
+    return None
+
+
+def resolve_global_backend(name: str) -> str:
+    """The name of a backend of global attention, checked; 'auto' is 'sdpa'. ValueError or ImportError otherwise."""
+    if name == "auto":
+        return "sdpa"
+    if name not in GLOBAL_BACKENDS:
+        raise ValueError(f"global_backend must be one of 'auto', {', '.join(map(repr, GLOBAL_BACKENDS))}; got {name!r}")
+    reason = xformers_missing() if name == "xformers" else None
+    if reason is not None:
+        raise ImportError(f"global_backend 'xformers': {reason}")
+    return name
+
+
+def global_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None, *, backend: str = "auto") -> Tensor:
+    """Every pixel sees every pixel: (B, H, W, N, D) to the same shape; scale defaults to D ** -0.5.
+
+    `backend`: 'sdpa' (torch's own kernels; what 'auto' takes) or 'xformers' (its memory-efficient attention, on CUDA;
+    float64 and forward-mode inputs take the plain formula all the same).
+    """
+    check_tensors(q, k, v)
+    backend = resolve_global_backend(backend)
     size = q.shape[1:3]
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))
+    q, k, v = (x.flatten(1, 2) for x in (q, k, v))
+    if backend == "xformers" and q.dtype != torch.float64 and not forward_mode(q, k, v):
+        from xformers.ops import memory_efficient_attention
+
+        return memory_efficient_attention(q, k, v, scale=scale).unflatten(1, size)
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     return attend(q, k, v, None, scale).transpose(1, 2).unflatten(1, size)

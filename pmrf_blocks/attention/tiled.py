@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,14 +55,15 @@ class Plan:
 def _plan(height: int, width: int, kernel: Pair, tile: Pair, dtype: torch.dtype, device: torch.device) -> Plan:
     row_starts, row_masks = axis_windows(height, kernel[0], tile[0])
     column_starts, column_mask = axis_windows(width, kernel[1], tile[1])
-    columns = torch.tensor(column_starts).view(-1, 1) + torch.arange(column_mask.shape[2])
+    columns = torch.from_numpy(np.array(column_starts)[:, None] + np.arange(column_mask.shape[2]))
     masks: dict[bytes, Tensor] = {}  # all rows of tiles but those at the border share one
     rows = []
     for start, seen in zip(row_starts, row_masks):
-        name = seen.numpy().tobytes()
+        name = seen.tobytes()
         if name not in masks:
-            both = (seen[None, :, None, :, None] & column_mask[:, None, :, None, :]).flatten(3, 4).flatten(1, 2)
-            masks[name] = torch.where(both, 0.0, float("-inf")).to(device, dtype)
+            both = seen[None, :, None, :, None] & column_mask[:, None, :, None, :]
+            both = both.reshape(len(column_mask), tile[0] * tile[1], -1)
+            masks[name] = torch.from_numpy(np.where(both, np.float32(0), np.float32("-inf"))).to(device, dtype)
         rows.append((start, masks[name]))
     return Plan(row_masks.shape[2], columns.to(device), tuple(rows))
 

@@ -8,13 +8,25 @@ resize.py     resizing layers
 norms.py      normalisation layers
 tiling.py     encoding and decoding in tiles
 posterior.py  the Gaussian that encode() returns
+balance.py    how unbalanced the feature maps are (figure 8)
 published.py  load_autoencoder(), save_diffusers(): published weights
 """
 
+from pmrf_blocks.autoencoders.balance import Imbalance, feature_balance, feature_magnitudes
 from pmrf_blocks.autoencoders.networks import Design
 from pmrf_blocks.autoencoders.posterior import DiagonalGaussian
 from pmrf_blocks.autoencoders.published import load_autoencoder, save_diffusers
 from pmrf_blocks.autoencoders.sd_vae import SDVAE
 from pmrf_blocks.autoencoders.sim_vae import SimVAE
 
-__all__ = ["SDVAE", "Design", "DiagonalGaussian", "SimVAE", "load_autoencoder", "save_diffusers"]
+__all__ = [
+    "SDVAE",
+    "Design",
+    "DiagonalGaussian",
+    "Imbalance",
+    "SimVAE",
+    "feature_balance",
+    "feature_magnitudes",
+    "load_autoencoder",
+    "save_diffusers",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,18 @@ from torch import Tensor
 
 from pmrf_blocks.autoencoders.sd_vae import SDVAE
 from pmrf_blocks.autoencoders.sim_vae import SimVAE
-from pmrf_blocks.pretrained import CONFIG, WEIGHTS, WeightsError, check_keys, locate, read_json, read_safetensors
+from pmrf_blocks.pretrained import (
+    CONFIG,
+    WEIGHTS,
+    WeightsError,
+    build_network,
+    locate,
+    read_json,
+    read_pickle,
+    read_safetensors,
+)
 
-DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
+DIFFUSERS_WEIGHTS, DIFFUSERS_PICKLE = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"
 # Attention of files from before diffusers 0.18.
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 UPSAMPLE_METHODS = {"interpolate": "nearest", "pixel_shuffle": "pixel_shuffle"}
@@ -31,7 +41,8 @@ def load_autoencoder(
     """The autoencoder in a folder or of a hub id, in eval mode: AutoencoderKL, AutoencoderKLSim, or ours.
 
     `subfolder` is where a whole pipeline keeps it ('vae' in Stable Diffusion and FLUX.1). Nothing but config.json and
-    the weights is downloaded. WeightsError says what is missing, damaged, or not supported.
+    the weights is downloaded. A local folder may have the older diffusion_pytorch_model.bin, of which weights alone are
+    read. WeightsError says what is missing, damaged, or not supported.
     """
     names = (CONFIG, WEIGHTS, DIFFUSERS_WEIGHTS)
     patterns = [f"{subfolder}/{name}" if subfolder else name for name in names]
@@ -43,16 +54,12 @@ def load_autoencoder(
         return ours[kind].from_pretrained(folder, device=device)
     if kind not in READERS:
         raise WeightsError(f"{folder / CONFIG}: _class_name must be one of {', '.join(READERS)}; got {kind!r}")
-    try:
-        model = READERS[kind](config)
-    except KeyError as error:
-        raise WeightsError(f"{folder / CONFIG}: {error} is missing") from None
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{folder / CONFIG} does not describe an autoencoder known here: {error}") from None
-    state_dict = rename(read_safetensors(folder / DIFFUSERS_WEIGHTS))
-    check_keys(model, state_dict, str(folder / DIFFUSERS_WEIGHTS))
-    model.load_state_dict(state_dict)
-    return model.to(device).eval()
+    weights = folder / DIFFUSERS_WEIGHTS
+    if not weights.is_file() and (folder / DIFFUSERS_PICKLE).is_file():
+        weights = folder / DIFFUSERS_PICKLE
+    state_dict = rename(read_safetensors(weights) if weights.name == DIFFUSERS_WEIGHTS else read_pickle(weights))
+    make = partial(READERS[kind], config)
+    return build_network(make, state_dict, config=folder / CONFIG, weights=weights).to(device)
 
 
 def rename(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -107,12 +107,21 @@ class SimVAE(nn.Module, Pretrained):
     def _padded(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.image_channels:
             raise ValueError(f"images must be (B, {self.image_channels}, H, W); got {tuple(x.shape)}")
+        self._check_values(x, "images")
         bottom, right = (-size % self.downsampling for size in x.shape[-2:])
         return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
 
     def _check_latent(self, z: Tensor) -> None:
         if z.ndim != 4 or z.shape[1] != self.latent_channels:
             raise ValueError(f"latents must be (B, {self.latent_channels}, h, w); got {tuple(z.shape)}")
+        self._check_values(z, "latents")
+
+    def _check_values(self, x: Tensor, name: str) -> None:
+        if 0 in x.shape[-2:]:
+            raise ValueError(f"{name} must have at least one pixel; got {tuple(x.shape)}")
+        dtype = self.encoder.conv_in.weight.dtype
+        if not (x.dtype == dtype or (x.is_floating_point() and torch.is_autocast_enabled(x.device.type))):
+            raise ValueError(f"{name} must be {dtype} as the weights are; got {x.dtype}")
 
     def _optional(self, name: str) -> tuple[nn.Module, ...]:
         return (getattr(self, name),) if hasattr(self, name) else ()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmrf_blocks.estimators.swin import SwinStage
-from pmrf_blocks.pretrained import Pretrained, WeightsError, check_keys
+from pmrf_blocks.pretrained import Pretrained, check_keys, read_pickle
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 FEATURES = 64  # channels of the reconstruction head
@@ -108,7 +108,7 @@ def load_swinir_weights(model: SwinIR, weights: str | Path | Mapping[str, Any]) 
     'params' or 'state_dict'. WeightsError lists keys that are missing, unexpected or of another shape.
     """
     source = str(weights) if isinstance(weights, (str, Path)) else "the state dict"
-    content = weights if isinstance(weights, Mapping) else _read(Path(weights))
+    content = weights if isinstance(weights, Mapping) else read_pickle(weights)
     for name in ("params_ema", "params", "state_dict"):
         if isinstance(content.get(name), Mapping):
             content = content[name]
@@ -121,15 +121,3 @@ def load_swinir_weights(model: SwinIR, weights: str | Path | Mapping[str, Any]) 
     check_keys(model, state, source)
     model.load_state_dict(state)
     return model
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError(f"weight file {path} not found") from None
-    except Exception as error:  # pickle's and zip's errors are many
-        raise WeightsError(f"{path} is not a file of weights alone: {str(error).splitlines()[0]}") from None
-    if not isinstance(content, Mapping):
-        raise WeightsError(f"{path} holds a {type(content).__name__}, not weights by name")
-    return content

@@ -179,7 +179,7 @@ class FlowTask(Task):
         groups = getattr(self.network, "param_groups", None)
         if groups is None:
             return super().parameter_groups(lr, weight_decay)
-        return [{**group, "weight_decay": weight_decay if group.get("weight_decay") else 0.0} for group in groups(lr)]
+        return [{"weight_decay": weight_decay, **group} for group in groups(lr)]
 
 
 @torch.no_grad()

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pmrf_blocks.attention import AxialRoPE, global_attention, neighborhood_attention_2d, rotate
+from pmrf_blocks.attention import (
+    AxialRoPE,
+    global_attention,
+    neighborhood_attention_2d,
+    rotate,
+    shifted_window_attention_2d,
+)
+from pmrf_blocks.transformers.groups import decayed
 from pmrf_blocks.transformers.layers import AdaRMSNorm, DepthwiseConv, FeedForward, zero_init
 
-ATTENTIONS = ("neighborhood", "global", "none")
+ATTENTIONS = ("neighborhood", "global", "shifted_window", "none")
 COSINE_INIT = 10.0
 
 
@@ -21,9 +28,10 @@ class Level:
     Arguments:
         width: channels of a token.
         depth: layers, on the way down and again on the way up (once at the bottom).
-        attention: 'neighborhood', 'global' or 'none' (feed-forward only).
+        attention: 'neighborhood', 'global', 'shifted_window' or 'none' (feed-forward only).
         kernel_size, dilation: of neighborhood attention. Along an axis where the grid is smaller than
             kernel_size * dilation the window is the whole axis, without dilation: it cannot reach further.
+        window_size: side of the windows of shifted-window attention; every second layer shifts them by half of it.
         head_width: channels of a head; width must be a multiple of it.
         ff_ratio: hidden width of the feed-forward layers over width.
     """
@@ -35,11 +43,12 @@ class Level:
     dilation: int = 1
     head_width: int = 64
     ff_ratio: int = 3
+    window_size: int = 8
 
     def __post_init__(self) -> None:
         if self.attention not in ATTENTIONS:
             raise ValueError(f"attention must be one of {', '.join(map(repr, ATTENTIONS))}; got {self.attention!r}")
-        for name in ("width", "depth", "kernel_size", "dilation", "head_width", "ff_ratio"):
+        for name in ("width", "depth", "kernel_size", "dilation", "head_width", "ff_ratio", "window_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
         if self.width % self.head_width or self.head_width % 16:
@@ -53,18 +62,20 @@ class SelfAttention(nn.Module):
 
     `cosine`: q and k are brought to unit length and a learned scale of each head, 10 at first, takes the place of
     head_width ** -0.5 (PMRF). `depthwise`: a depth-wise convolution follows the qkv projection (Latent-PMRF).
+    `shift`: of shifted windows. `backend` and `global_backend` may be changed at any time.
     """
 
-    def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, backend: str) -> None:
+    def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, shift: int = 0) -> None:
         super().__init__()
-        self.level, self.backend = level, backend
+        self.level, self.shift = level, shift
+        self.backend = self.global_backend = "auto"
         self.heads = level.width // level.head_width
         self.norm = AdaRMSNorm(level.width, cond_width)
-        self.qkv_proj = nn.Linear(level.width, 3 * level.width, bias=False)
-        self.conv = DepthwiseConv(3 * level.width) if depthwise else None
+        self.qkv_proj = decayed(nn.Linear(level.width, 3 * level.width, bias=False))
+        self.conv = decayed(DepthwiseConv(3 * level.width)) if depthwise else None
         self.scale = nn.Parameter(torch.full((self.heads,), COSINE_INIT)) if cosine else None
         self.pos_emb = AxialRoPE(level.head_width, self.heads)
-        self.out_proj = zero_init(nn.Linear(level.width, level.width, bias=False))
+        self.out_proj = decayed(zero_init(nn.Linear(level.width, level.width, bias=False)))
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
         qkv = self.qkv_proj(self.norm(x, cond))
@@ -80,7 +91,9 @@ class SelfAttention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         if self.level.attention == "global":
-            return global_attention(q, k, v, scale)
+            return global_attention(q, k, v, scale, backend=self.global_backend)
+        if self.level.attention == "shifted_window":
+            return shifted_window_attention_2d(q, k, v, self.level.window_size, shift=self.shift, scale=scale)
         size, reach = q.shape[1:3], self.level.kernel_size * self.level.dilation
         kernel = tuple(self.level.kernel_size if reach <= side else side for side in size)
         dilation = tuple(self.level.dilation if reach <= side else 1 for side in size)
@@ -98,13 +111,17 @@ def cosine_scale(x: Tensor, scale: Tensor) -> Tensor:
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention (unless the level has none), then feed-forward; both residual."""
+    """Self-attention (unless the level has none), then feed-forward; both residual.
 
-    def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, backend: str) -> None:
+    `index`: of the layer in its level, on the way down first; shifted windows are shifted where it is odd.
+    """
+
+    def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, index: int = 0) -> None:
         super().__init__()
         self.self_attn = None
         if level.attention != "none":
-            self.self_attn = SelfAttention(level, cond_width, cosine=cosine, depthwise=depthwise, backend=backend)
+            shift = level.window_size // 2 if index % 2 else 0
+            self.self_attn = SelfAttention(level, cond_width, cosine=cosine, depthwise=depthwise, shift=shift)
         self.ff = FeedForward(level.width, level.ff_ratio * level.width, cond_width, depthwise=depthwise)
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:

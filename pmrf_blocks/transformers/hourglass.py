@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pmrf_blocks.attention import axial_positions, resolve_backend
+from pmrf_blocks.attention import axial_positions, resolve_backend, resolve_global_backend
 from pmrf_blocks.pretrained import Pretrained
 from pmrf_blocks.transformers.block import Level, SelfAttention, TransformerLayer
-from pmrf_blocks.transformers.layers import AdaRMSNorm, FourierFeatures, MappingNetwork, RMSNorm
+from pmrf_blocks.transformers.groups import mapping, parameter_groups
+from pmrf_blocks.transformers.layers import FourierFeatures, MappingNetwork, RMSNorm
 from pmrf_blocks.transformers.resample import ConvTokenSplit, PatchOut, TokenMerge, TokenSplit
 
 AUGMENTATION_FEATURES = 9
@@ -39,9 +40,10 @@ class HourglassTransformer(nn.Module, Pretrained):
         depthwise: depth-wise 3x3 convolutions after the qkv and up projections (section 4.1).
         split: 'linear' (k-diffusion) or 'conv' (nearest and 3x3 convolution) on the way up.
         augmentation: PMRF's embedding of nine zeros; only to hold its checkpoint.
-        backend: of the neighborhood attention; may be changed later by set_backend().
+        backend, global_backend: of the neighborhood and the global attention; set_backend() changes them later.
         gradient_checkpointing: recompute layers in the backward pass: less memory, a third more time.
 
+    What says how to compute, not what (backends, checkpointing), is not saved: a model loads wherever it can run.
     Sizes that are no multiple of patch_size * 2 ** (levels - 1) are padded by replication and cropped back.
     """
 
@@ -59,6 +61,7 @@ class HourglassTransformer(nn.Module, Pretrained):
         split: str = "linear",
         augmentation: bool = False,
         backend: str = "auto",
+        global_backend: str = "auto",
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -73,7 +76,6 @@ class HourglassTransformer(nn.Module, Pretrained):
             )
         if split not in ("linear", "conv"):
             raise ValueError(f"split must be one of 'linear', 'conv'; got {split!r}")
-        resolve_backend(backend)
         self.in_channels, self.levels, self.patch_size = in_channels, tuple(specs), patch_size
         self.gradient_checkpointing = gradient_checkpointing
         self.multiple = patch_size * 2 ** (len(specs) - 1)
@@ -84,12 +86,12 @@ class HourglassTransformer(nn.Module, Pretrained):
             self.aug_emb = FourierFeatures(AUGMENTATION_FEATURES, mapping_width)
             self.aug_in_proj = nn.Linear(mapping_width, mapping_width, bias=False)
         self.augmentation = augmentation
-        self.mapping = MappingNetwork(mapping_depth, mapping_width, 3 * mapping_width)
+        self.mapping = mapping(MappingNetwork(mapping_depth, mapping_width, 3 * mapping_width))
 
-        def stack(level: Level) -> nn.ModuleList:
+        def stack(level: Level, first: int = 0) -> nn.ModuleList:
             return nn.ModuleList(
-                TransformerLayer(level, mapping_width, cosine=cosine, depthwise=depthwise, backend=backend)
-                for _ in range(level.depth)
+                TransformerLayer(level, mapping_width, cosine=cosine, depthwise=depthwise, index=first + i)
+                for i in range(level.depth)
             )
 
         pairs = list(itertools.pairwise(specs))
@@ -99,9 +101,10 @@ class HourglassTransformer(nn.Module, Pretrained):
         self.merges = nn.ModuleList(TokenMerge(upper.width, lower.width) for upper, lower in pairs)
         self.mid_level = stack(specs[-1])
         self.splits = nn.ModuleList(make_split(lower.width, upper.width) for upper, lower in pairs)
-        self.up_levels = nn.ModuleList(stack(level) for level in specs[:-1])
+        self.up_levels = nn.ModuleList(stack(level, level.depth) for level in specs[:-1])
         self.out_norm = RMSNorm(specs[0].width)
         self.patch_out = PatchOut(specs[0].width, out_channels, patch_size)
+        self.set_backend(backend, global_backend=global_backend)
 
     def forward(self, x: Tensor, t: Tensor | float) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.in_channels or 0 in x.shape:
@@ -142,30 +145,23 @@ class HourglassTransformer(nn.Module, Pretrained):
                 tokens = layer(tokens, positions, cond)
         return tokens
 
-    def set_backend(self, backend: str) -> None:
-        """Change the neighborhood attention of every level; ValueError or ImportError where it cannot be had."""
-        resolve_backend(backend)
+    def set_backend(self, backend: str | None = None, *, global_backend: str | None = None) -> None:
+        """Change the neighborhood or the global attention of every level; None leaves it. Raises ValueError for a
+        name that is none, ImportError for a backend that cannot be had here."""
+        if backend is not None:
+            resolve_backend(backend)
+        if global_backend is not None:
+            resolve_global_backend(global_backend)
         for module in self.modules():
             if isinstance(module, SelfAttention):
-                module.backend = backend
+                module.backend = module.backend if backend is None else backend
+                module.global_backend = module.global_backend if global_backend is None else global_backend
 
     def param_groups(self, base_lr: float, mapping_lr_scale: float = 1 / 3) -> list[dict[str, Any]]:
-        """Optimiser groups as k-diffusion trains: the mapping network and the norms' linear maps at a smaller rate,
-        weight decay (`weight_decay` True, to be replaced by its amount) on linear maps and convolutions alone."""
-        slow = {
-            id(p)
-            for module in self.modules()
-            if isinstance(module, (MappingNetwork, AdaRMSNorm))
-            for p in module.parameters()
-        }
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.named_parameters():
-            decays = parameter.ndim > 1 and not name.startswith("time_in_proj")
-            groups.setdefault((id(parameter) in slow, decays), []).append(parameter)
-        return [
-            {"params": parameters, "lr": base_lr * (mapping_lr_scale if is_slow else 1.0), "weight_decay": decays}
-            for (is_slow, decays), parameters in groups.items()
-        ]
+        """Optimiser groups as k-diffusion trains: the mapping network and the norms' linear maps at a smaller rate;
+        weight decay on the weights of projections and convolutions alone ("weight_decay" is 0 in the other groups
+        and the optimiser's own in these)."""
+        return parameter_groups(self, base_lr, mapping_lr_scale)
 
     def extra_repr(self) -> str:
         return f"patch_size={self.patch_size}, levels={self.levels}"

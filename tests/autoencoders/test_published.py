@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pmrf_blocks.autoencoders import SDVAE, SimVAE, load_autoencoder, save_diffusers
+from pmrf_blocks.autoencoders.published import read_sim, rename
 from pmrf_blocks.pretrained import WeightsError
 
 diffusers = pytest.importorskip("diffusers")
@@ -31,24 +32,23 @@ def assert_same(ours, other, size=(24, 32)):
         torch.testing.assert_close(ours.encode(x).mean, posterior.mean, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(ours.encode(x).std, posterior.std, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(
-            ours.decode(posterior.mean), other.decode(posterior.mean).sample, rtol=1e-5, atol=1e-4
+            ours.decode(posterior.mean), other.decode(posterior.mean).sample, rtol=1e-5, atol=1e-5
         )
 
 
 PUBLISHED = {
     "SD1.5": {"scaling_factor": 0.18215},
     "SDXL": {"scaling_factor": 0.13025, "force_upcast": False},
-    "FLUX.1": {
-        "latent_channels": 16, "scaling_factor": 0.3611, "shift_factor": 0.1159,
-        "use_quant_conv": False, "use_post_quant_conv": False,
-    },
+    "FLUX.1": {"latent_channels": 16, "scaling_factor": 0.3611, "shift_factor": 0.1159},
     "without attention": {"mid_block_add_attention": False},
-}  # fmt: skip
+}
 
 
+@pytest.mark.parametrize("quant_conv", [False, True])
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_autoencoder_kl_loads_and_equals_diffusers(name, tmp_path):
-    other = theirs(**PUBLISHED[name])
+def test_autoencoder_kl_loads_and_equals_diffusers(name, quant_conv, tmp_path):
+    """The published ones have the quant convolutions (SD1.5, SDXL) or not (FLUX.1); both are tried with each."""
+    other = theirs(**PUBLISHED[name], use_quant_conv=quant_conv, use_post_quant_conv=quant_conv)
     other.save_pretrained(tmp_path / "vae")
     ours = load_autoencoder(tmp_path, subfolder="vae")
     assert isinstance(ours, SDVAE)
@@ -56,6 +56,52 @@ def test_autoencoder_kl_loads_and_equals_diffusers(name, tmp_path):
     z = torch.randn(1, ours.latent_channels, 2, 2)
     shift = other.config.shift_factor or 0.0
     torch.testing.assert_close(ours.normalize(z), (z - shift) * other.config.scaling_factor)
+
+
+@pytest.mark.parametrize(
+    ("latent_channels", "quant_conv"), [(4, True), (16, False), (32, False)], ids=["SD1.5 and SDXL", "FLUX.1", "f8c32"]
+)
+def test_the_whole_size_has_their_names_and_shapes(latent_channels, quant_conv):
+    with torch.device("meta"):
+        other = diffusers.AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=latent_channels,
+            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+            use_quant_conv=quant_conv, use_post_quant_conv=quant_conv,
+        )  # fmt: skip
+        ours = SDVAE(latent_channels, quant_conv=quant_conv)
+    shapes = {key: value.shape for key, value in rename(other.state_dict()).items()}
+    assert shapes == {key: value.shape for key, value in ours.state_dict().items()}
+
+
+def test_the_older_bin_file_is_read(tmp_path):
+    other = theirs()
+    other.save_pretrained(tmp_path, safe_serialization=False)
+    assert (tmp_path / "diffusion_pytorch_model.bin").is_file()
+    assert_same(load_autoencoder(tmp_path), other)
+
+
+class Payload:
+    """What a hostile file would hold: code that runs when it is unpickled."""
+
+    def __reduce__(self):
+        return (exec, ("import pathlib; pathlib.Path('ran').touch()",))
+
+
+@pytest.mark.parametrize("content", [Payload(), {"encoder.conv_in.weight": Payload()}, [1.0, 2.0]])
+def test_a_pickle_that_is_not_weights_is_refused(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    theirs().save_pretrained(tmp_path)
+    (tmp_path / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save(content, tmp_path / "diffusion_pytorch_model.bin")
+    with pytest.raises(WeightsError, match=r"model\.bin (is not a file of weights alone|holds a list, not weights)"):
+        load_autoencoder(tmp_path)
+    # Nor under the name of a safe file, nor in place of the folder.
+    (tmp_path / "diffusion_pytorch_model.bin").rename(tmp_path / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(WeightsError, match="damaged or not safetensors"):
+        load_autoencoder(tmp_path)
+    with pytest.raises(WeightsError, match="is a file; a model is a folder"):
+        load_autoencoder(tmp_path / "diffusion_pytorch_model.safetensors")
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("quant_conv", [False, True])
@@ -112,6 +158,34 @@ def test_sim_vae_in_its_published_layout(norm, upsample, tmp_path):
     assert (ours.scaling_factor, ours.shift_factor) == (1.0, 0.0)
 
 
+# The official release's config.json, as far as it decides the network.
+OFFICIAL = {
+    "_class_name": "AutoencoderKLSim", "block_out_channels": [128, 256, 512, 512], "mid_block_out_channel": 512,
+    "layers_per_block": 2, "layers_mid_block": 3, "norm_type": "layer_norm", "norm_pos": "pre_norm",
+    "upsample_method": "interpolate", "scaling_factor": 1.0, "shift_factor": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize(
+    ("latent_channels", "upsample_method", "parameters"),
+    [
+        (16, "interpolate", 90_809_379),
+        (32, "interpolate", 91_030_595),
+        # Three enlarging convolutions of 512, 512, 256 to 512, 256, 128 channels become four times as wide.
+        (32, "pixel_shuffle", 91_030_595 + 3 * sum(a * b * 9 + b for a, b in ((512, 512), (512, 256), (256, 128)))),
+    ],
+)
+def test_the_official_release_at_its_size(latent_channels, upsample_method, parameters, norm):
+    config = {
+        **OFFICIAL, "latent_channels": latent_channels, "upsample_method": upsample_method, "norm_type": f"{norm}_norm",
+    }  # fmt: skip
+    with torch.device("meta"):
+        vae = read_sim(config)
+    assert sum(p.numel() for p in vae.parameters()) == parameters
+    assert isinstance(vae.encoder.mid_block.resnets[2].norm, torch.nn.GroupNorm) is (norm == "group")
+
+
 def test_our_own_layout_loads_too(tmp_path):
     for kind in (SimVAE, SDVAE):
         kind(4, **TINY).save_pretrained(tmp_path / kind.__name__)
@@ -142,11 +216,25 @@ def broken(tmp_path, **changes):
         ({"latent_channels": 8}, "of another shape: encoder.conv_out.weight"),
         ({"layers_per_block": 2}, "missing: encoder.down_blocks.0.resnets.1"),
         ({"mid_block_add_attention": False}, "unexpected: .*attentions"),
+        ({"block_out_channels": [8, 16, 10**6]}, "of another shape: encoder.down_blocks.2"),  # and nothing is allocated
+        ({"block_out_channels": [8, 16, 10**25]}, "does not describe a network known here"),
+        ({"block_out_channels": [8, 16, -16]}, "channels must name at least one positive width"),
+        ({"block_out_channels": "wide"}, "does not describe a network known here"),
+        ({"latent_channels": "4"}, "does not describe a network known here"),
     ],
 )
 def test_a_config_that_lies_is_one_clear_error(changes, message, tmp_path):
     with pytest.raises(WeightsError, match=message):
         load_autoencoder(broken(tmp_path, **changes))
+
+
+def test_the_first_ten_of_many_keys_are_listed(tmp_path):
+    folder = broken(tmp_path, layers_per_block=2)
+    with pytest.raises(WeightsError) as caught:
+        load_autoencoder(folder)
+    missing = str(caught.value).split("missing: ")[1].split(";")[0]
+    assert missing.endswith(", ...")
+    assert len(missing.removesuffix(", ...").split(", ")) == 10
 
 
 def test_missing_and_damaged_files(tmp_path):

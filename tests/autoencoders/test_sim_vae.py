@@ -1,5 +1,7 @@
 """SimVAE against the published counts, keys and a plain restatement."""
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -52,8 +54,13 @@ def restated(vae: SimVAE, x: torch.Tensor) -> torch.Tensor:
         return F.conv2d(h, w[f"{name}.weight"], w[f"{name}.bias"], stride=stride, padding=1)
 
     def norm(h, name):
-        mean, var = h.mean(1, keepdim=True), h.var(1, keepdim=True, unbiased=False)
-        h = (h - mean) / (var + 1e-6).sqrt()
+        if vae.design.norm == "layer":
+            mean, var = h.mean(1, keepdim=True), h.var(1, keepdim=True, unbiased=False)
+            h = (h - mean) / (var + 1e-6).sqrt()
+        else:
+            g = h.reshape(h.shape[0], vae.design.norm_groups, -1)
+            g = (g - g.mean(2, keepdim=True)) / (g.var(2, keepdim=True, unbiased=False) + 1e-6).sqrt()
+            h = g.reshape(h.shape)
         return h * w[f"{name}.weight"].view(1, -1, 1, 1) + w[f"{name}.bias"].view(1, -1, 1, 1)
 
     def blocks(h, name):
@@ -63,6 +70,15 @@ def restated(vae: SimVAE, x: torch.Tensor) -> torch.Tensor:
             inner = conv(norm(h, f"{r}.norm"), f"{r}.conv1")
             h = h + conv(inner * torch.sigmoid(inner), f"{r}.conv2")
         return h
+
+    def enlarge(h, name):
+        if vae.design.upsample == "nearest":
+            return conv(h.repeat_interleave(2, 2).repeat_interleave(2, 3), name)
+        h = conv(h, name)
+        out = h.new_empty(h.shape[0], h.shape[1] // 4, 2 * h.shape[2], 2 * h.shape[3])
+        for i in range(4):  # channel 4 c + 2 y + x goes to row y and column x of each pixel's block
+            out[..., i // 2 :: 2, i % 2 :: 2] = h[:, i::4]
+        return out
 
     levels = 3
     h = conv(x, "encoder.conv_in")
@@ -76,12 +92,14 @@ def restated(vae: SimVAE, x: torch.Tensor) -> torch.Tensor:
     for i in range(levels):
         h = blocks(h, f"decoder.up_blocks.{i}")
         if i < levels - 1:
-            h = conv(h.repeat_interleave(2, 2).repeat_interleave(2, 3), f"decoder.up_blocks.{i}.upsampler.conv")
+            h = enlarge(h, f"decoder.up_blocks.{i}.upsampler.conv")
     return conv(h, "decoder.conv_out")
 
 
-def test_equals_the_plain_restatement(generator):
-    vae = tiny().double()
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize("upsample", ["nearest", "pixel_shuffle"])
+def test_equals_the_plain_restatement(norm, upsample, generator):
+    vae = tiny(norm=norm, norm_groups=4, upsample=upsample).double()
     for parameter in vae.parameters():
         parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     x = torch.rand(2, 3, 16, 24, generator=generator, dtype=torch.float64) * 2 - 1
@@ -171,6 +189,25 @@ def test_foreign_weights_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent_channels": 6}, r"of another shape: .*conv_out\.weight \(8, 24, 3, 3\) for \(12, 24, 3, 3\)"),
+        ({"channels": [8, 16, 10**6]}, "of another shape"),  # told before anything of that size is allocated
+        ({"channels": 7}, "does not describe a network known here"),
+        ({"widths": [8]}, "does not describe a network known here: .*widths"),
+        ({"norm": "batch"}, "norm must be one of"),
+        ({"class": "SDVAE"}, "describes a SDVAE, not a SimVAE"),
+    ],
+)
+def test_a_config_that_lies(changes, message, tmp_path):
+    tiny().save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(WeightsError, match=message):
+        SimVAE.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"norm": "batch"}, "norm must be one of 'layer', 'group'; got 'batch'"),
@@ -184,8 +221,30 @@ def test_bad_arguments(arguments, message):
         SimVAE(**{**TINY, **arguments})
 
 
-def test_bad_inputs():
-    with pytest.raises(ValueError, match=r"images must be \(B, 3, H, W\); got \(1, 1, 8, 8\)"):
-        tiny().encode(torch.zeros(1, 1, 8, 8))
-    with pytest.raises(ValueError, match=r"latents must be \(B, 4, h, w\); got \(1, 3, 8, 8\)"):
-        tiny().decode(torch.zeros(1, 3, 8, 8))
+@pytest.mark.parametrize(
+    ("call", "shape", "dtype", "message"),
+    [
+        ("encode", (1, 1, 8, 8), torch.float32, r"images must be \(B, 3, H, W\); got \(1, 1, 8, 8\)"),
+        ("encode", (3, 8, 8), torch.float32, r"images must be \(B, 3, H, W\); got \(3, 8, 8\)"),
+        ("encode", (1, 3, 0, 8), torch.float32, r"images must have at least one pixel; got \(1, 3, 0, 8\)"),
+        ("encode", (1, 3, 8, 8), torch.uint8, r"images must be torch.float32 as the weights are; got torch.uint8"),
+        ("encode", (1, 3, 8, 8), torch.float64, r"images must be torch.float32 as the weights are; got torch.float64"),
+        ("decode", (1, 3, 8, 8), torch.float32, r"latents must be \(B, 4, h, w\); got \(1, 3, 8, 8\)"),
+        ("decode", (1, 4, 8, 0), torch.float32, r"latents must have at least one pixel; got \(1, 4, 8, 0\)"),
+        ("decode", (1, 4, 8, 8), torch.bfloat16, r"latents must be torch.float32 as the weights are"),
+    ],
+)
+@pytest.mark.parametrize("tiled", ["", "_tiled"])
+def test_bad_inputs(call, tiled, shape, dtype, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(tiny(), call + tiled)(torch.zeros(shape, dtype=dtype))
+
+
+def test_autocast_takes_any_floating_input(generator):
+    vae = tiny()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        z = vae.encode(torch.rand(1, 3, 8, 8, generator=generator)).mode()
+        assert z.dtype == torch.bfloat16
+        assert vae.decode(z).shape == (1, 3, 8, 8)
+        with pytest.raises(ValueError, match=r"must be torch\.float32"):
+            vae.encode(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

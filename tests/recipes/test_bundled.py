@@ -11,6 +11,7 @@ from PIL import Image
 
 from pmrf_blocks.restoration import PMRF, LatentPMRF, load_restorer
 from recipes.bundled import bundled, debug
+from recipes.bundled_card import CARD, card
 from recipes.bundled_page import verdicts
 from recipes.bundled_results import scale_weights
 
@@ -55,6 +56,16 @@ def test_debug_twin_trains_and_assembles(data, tmp_path):
     scale = latent.autoencoder.config["scaling_factor"]
     assert scale != 1.0
 
+    anew = tmp_path / "anew"
+    done = run("--data", data, "--runs", anew, "--debug", "--threads", 1, "--device", "cpu",
+               "--start", folder / "assembled")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("taken from") == 4
+    assert not (anew / "bundled-debug" / "flow" / "checkpoints").exists()
+    again = json.loads((anew / "bundled-debug" / "assembled" / "provenance.json").read_text())
+    assert again["stages"]["flow"] == provenance["stages"]["flow"]
+    assert (anew / "bundled-debug" / "decoder" / "checkpoints").exists()
+
 
 def test_missing_data_is_one_line(tmp_path):
     failed = run("--data", tmp_path / "absent", "--runs", tmp_path, "--stage", "autoencoder", "--debug")
@@ -96,3 +107,10 @@ def test_results_state_what_does_not_hold():
     fails = table(latent__psnr=22.0, latent__fd=9.0, latent__mse_ratio=2.5, vae__mmd=6.0)
     assert all("**Does not hold**" in line for line in verdicts(fails))
     assert sum(scale_weights()) == pytest.approx(1.0)
+
+
+def test_the_card_says_what_is_known():
+    provenance = json.loads((CARD.parent / "provenance.json").read_text())
+    text = card(provenance, {})
+    for stage, known in provenance["stages"].items():
+        assert f"| {stage} | {known['steps']:,} | {known['images']:,} |" in text

@@ -38,7 +38,7 @@ def test_weights_are_small_and_described(bundled):
     for word in ("Data", "Licence", "Recipe", "Steps", "Hours", "Hardware", "PSNR", "MMD"):
         assert word.lower() in card.lower()
     provenance = json.loads((BUNDLED / "provenance.json").read_text())
-    assert set(provenance["stages"]) == {"autoencoder", "estimator", "flow", "pixel"}
+    assert set(provenance["stages"]) == {"autoencoder", "estimator", "decoder", "flow", "pixel"}
     assert all(stage["steps"] >= 1000 for stage in provenance["stages"].values())
     assert isinstance(bundled, LatentPMRF)
     assert isinstance(load_restorer("bundled-pixel"), PMRF)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmrf_blocks.attention import axial_positions
+from pmrf_blocks.pretrained import CONFIG, read_json
 from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit, pmrf_controlled_hdit, pmrf_hdit
-from pmrf_blocks.transformers.block import TransformerLayer
+from pmrf_blocks.transformers.block import SelfAttention, TransformerLayer
 
 
 def filled(module, seed=0, std=0.2):
@@ -108,7 +109,7 @@ def restated_layer(layer, x, cond, *, cosine, depthwise):
 @pytest.mark.parametrize(("cosine", "depthwise"), [(True, False), (False, True)])
 def test_a_layer_is_its_description(cosine, depthwise, generator):
     level = Level(32, 1, kernel_size=3, head_width=16)
-    layer = TransformerLayer(level, 8, cosine=cosine, depthwise=depthwise, backend="auto")
+    layer = TransformerLayer(level, 8, cosine=cosine, depthwise=depthwise)
     filled(layer).double()
     x = torch.randn(2, 4, 5, 32, generator=generator, dtype=torch.float64)
     cond = torch.randn(2, 8, generator=generator, dtype=torch.float64)
@@ -123,6 +124,14 @@ def test_any_size(form, batch, height, width):
     x = torch.zeros(batch, 3, height, width)
     with torch.no_grad():
         assert tiny(**FORMS[form])(x, torch.zeros(batch)).shape == x.shape
+
+
+def test_shifted_windows_alternate():
+    """As k-diffusion counts: 0, 1, ... on the way down, on from there on the way up."""
+    level = Level(16, 3, "shifted_window", window_size=5, head_width=16)
+    model = tiny(levels=(level, level))
+    shifts = [[layer.self_attn.shift for layer in stack] for stack in (model.down_levels[0], model.up_levels[0])]
+    assert shifts == [[0, 2, 0], [2, 0, 2]]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -191,7 +200,9 @@ def test_bfloat16_autocast_is_close(generator):
 
 
 def test_checkpointing_changes_nothing(generator):
-    model = filled(tiny())
+    kinds = ("neighborhood", "shifted_window", "none", "global")
+    levels = tuple(Level(16, 1, kind, kernel_size=3, window_size=3, head_width=16) for kind in kinds)
+    model = filled(tiny(levels=levels, patch_size=1))
     x = torch.randn(1, 3, 8, 8, generator=generator)
     gradients = []
     for flag in (False, True):
@@ -209,9 +220,17 @@ def test_parameter_groups_hold_every_parameter_once():
     rate = {id(p): group for group in groups for p in group["params"]}
     assert rate[id(model.mapping.blocks[0].up_proj.weight)]["lr"] == pytest.approx(1e-4)
     assert rate[id(model.mid_level[0].ff.norm.linear.weight)]["lr"] == pytest.approx(1e-4)
-    fast = rate[id(model.mid_level[0].ff.up_proj.weight)]
-    assert (fast["lr"], fast["weight_decay"]) == (3e-4, True)
-    assert rate[id(model.out_norm.scale)]["weight_decay"] is False
+    assert rate[id(model.mid_level[0].ff.up_proj.weight)]["lr"] == pytest.approx(3e-4)
+    decayed = {name for name, p in model.named_parameters() if "weight_decay" not in rate[id(p)]}
+    kinds = "qkv_proj out_proj up_proj down_proj proj linear conv"  # k-diffusion's projections, and our convolutions
+    assert decayed == {
+        name
+        for name, _ in model.named_parameters()
+        if name.endswith(tuple(f".{kind}.weight" for kind in kinds.split()))
+    }
+    optimiser = torch.optim.AdamW(model.param_groups(3e-4, 0.5), weight_decay=0.01)
+    assert {group["weight_decay"] for group in optimiser.param_groups} == {0.01, 0.0}
+    assert {group["lr"] for group in optimiser.param_groups} == {3e-4, 1.5e-4}
 
 
 def test_save_and_load_bit_for_bit(tmp_path, generator):
@@ -223,8 +242,12 @@ def test_save_and_load_bit_for_bit(tmp_path, generator):
     assert torch.equal(model(x, 0.5), again(x, 0.5))
 
 
-def test_backend_can_be_changed(generator):
-    model = filled(tiny())
+def test_backend_can_be_changed_and_is_not_saved(generator, tmp_path):
+    model = filled(tiny(backend="dense", gradient_checkpointing=True))
+    assert {m.backend for m in model.modules() if isinstance(m, SelfAttention)} == {"dense"}
+    model.save_pretrained(tmp_path)
+    assert not {"backend", "global_backend", "gradient_checkpointing"} & read_json(tmp_path / CONFIG).keys()
+    model.set_backend("tiled")
     x = torch.randn(1, 3, 40, 40, generator=generator)
     with torch.no_grad():
         tiled = model(x, 0.5)
@@ -232,6 +255,8 @@ def test_backend_can_be_changed(generator):
         torch.testing.assert_close(model(x, 0.5), tiled, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="backend must be one of"):
         model.set_backend("fast")
+    with pytest.raises(ValueError, match="global_backend must be one of 'auto', 'sdpa', 'xformers'; got 'fast'"):
+        model.set_backend(global_backend="fast")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +274,7 @@ def test_bad_arguments(arguments, message):
 
 
 def test_bad_levels():
-    with pytest.raises(ValueError, match="attention must be one of 'neighborhood', 'global', 'none'; got 'window'"):
+    with pytest.raises(ValueError, match="attention must be one of 'neighborhood', 'global', 'shifted_window', 'none'"):
         Level(64, 1, "window")
     with pytest.raises(ValueError, match="width must be a multiple of head_width"):
         Level(100, 1)

@@ -1,0 +1,121 @@
+"""The backends of neighborhood attention by name, which of them work here, and why the others do not.
+
+To add one: a function with the signature of `Run`, and an entry in BACKENDS. tests/attention compares all that work
+with the dense form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from pmrf_blocks.attention.dense import dense_attention
+from pmrf_blocks.attention.flex import flex_attention_2d
+from pmrf_blocks.attention.tiled import tiled_attention
+from pmrf_blocks.attention.windows import Pair
+
+Run = Callable[[Tensor, Tensor, Tensor, Pair, Pair, float], Tensor]  # q, k, v, kernel, dilation, scale
+
+
+def nothing() -> str | None:
+    """The probe of a backend that works everywhere."""
+    return None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to compute neighborhood attention.
+
+    Arguments:
+        run: on arguments that neighborhood_attention_2d has checked; never float64, never forward-mode tangents,
+            unless `general`.
+        missing: says why it cannot be had on this machine at all, or None.
+        unfit: says why 'auto' does not take it here, although it works when asked for by name, or None.
+        general: takes float64 and every derivative.
+    """
+
+    run: Run
+    missing: Callable[[], str | None] = nothing
+    unfit: Callable[[], str | None] = nothing
+    general: bool = False
+
+
+def natten_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
+    """natten 0.21's na2d. It has no windows of one pixel along an axis and no other width for v: these are tiled."""
+    from natten import na2d
+
+    if 1 in kernel or q.shape[-1] != v.shape[-1]:
+        return tiled_attention(q, k, v, kernel, dilation, scale)
+    return na2d(q.contiguous(), k.contiguous(), v.contiguous(), kernel_size=kernel, dilation=dilation, scale=scale)
+
+
+def natten_missing() -> str | None:
+    if find_spec("natten") is None:
+        return "the package natten is not installed (pip install --no-build-isolation natten==0.21.7, after torch)"
+    try:
+        import natten
+    except Exception as error:  # a build for another torch or CUDA fails in many ways
+        return f"the package natten is installed but does not load: {error}"
+    if not hasattr(natten, "na2d"):
+        return f"natten {getattr(natten, '__version__', '')} has no na2d; 0.21 or newer is needed"
+    return None
+
+
+def natten_unfit() -> str | None:
+    if not torch.cuda.is_available():
+        return "natten has no fast kernel without CUDA; asked for by name, it takes its slow one"
+    import natten
+
+    if not getattr(natten, "HAS_LIBNATTEN", False):
+        return "natten was installed without its CUDA library (libnatten); asked for by name, it takes a slow kernel"
+    return None
+
+
+def flex_unfit() -> str | None:
+    if not torch.cuda.is_available():
+        return "FlexAttention is made for CUDA; asked for by name, it is compiled for this processor, forward only"
+    return None
+
+
+BACKENDS: dict[str, Backend] = {
+    "tiled": Backend(tiled_attention, general=True),
+    "dense": Backend(dense_attention, general=True),
+    "natten": Backend(natten_attention, natten_missing, natten_unfit),
+    "flex": Backend(flex_attention_2d, unfit=flex_unfit),
+}
+AUTO_ON_CUDA = ("natten", "triton")  # in this order; 'flex' is compiled for a minute, which nobody asked for
+
+
+@cache
+def why_missing(name: str) -> str | None:
+    """BACKENDS[name].missing(), asked once."""
+    return BACKENDS[name].missing()
+
+
+@lru_cache(maxsize=1)
+def available_backends() -> dict[str, str | None]:
+    """Every backend by name: None where it works well on this machine, else the reason why not. Probed once."""
+    return {name: why_missing(name) or backend.unfit() for name, backend in BACKENDS.items()}
+
+
+def resolve_backend(name: str, device: torch.device | str = "cpu") -> str:
+    """The backend that 'auto' stands for on a device; any other name is checked and returned.
+
+    Raises ValueError for a name that is none, ImportError for a backend that cannot be had here.
+    """
+    if name == "auto":
+        if torch.device(device).type == "cuda":
+            reasons = available_backends()
+            return next((choice for choice in AUTO_ON_CUDA if reasons.get(choice, "") is None), "tiled")
+        return "tiled"
+    if name not in BACKENDS:
+        raise ValueError(f"backend must be one of 'auto', {', '.join(map(repr, BACKENDS))}; got {name!r}")
+    reason = why_missing(name)
+    if reason is not None:
+        raise ImportError(f"backend {name!r}: {reason}")
+    return name

@@ -1,0 +1,84 @@
+"""Attention inside windows that every second layer shifts (Liu et al., 2021), in the form of k-diffusion's
+image transformer v2."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pmrf_blocks.attention.scaled_dot_product import attend
+from pmrf_blocks.attention.windows import Pair, check_tensors
+
+
+def shifted_window_attention_2d(
+    q: Tensor, k: Tensor, v: Tensor, window_size: int, *, shift: int = 0, scale: float | None = None
+) -> Tensor:
+    """Attention of every pixel to its own window, (B, H, W, N, D) to the same shape.
+
+    Windows of window_size x window_size tile the grid; a shift moves the grid down and right by so many pixels
+    first, cyclically, and pixels that only the cycle has brought together do not see one another. Any size: the
+    windows at the lower and right border hold what there is. Along an axis shorter than window_size the one window
+    is the whole axis, unshifted.
+
+    Arguments:
+        q, k, v: (B, H, W, N, D), one floating dtype and device.
+        shift: 0 to window_size - 1; window_size // 2 in every second layer.
+        scale: factor on q k^T; D ** -0.5 when None.
+    """
+    check_tensors(q, k, v)
+    if window_size < 1 or not 0 <= shift < window_size:
+        raise ValueError(
+            f"window_size must be at least 1 and shift between 0 and window_size - 1; got {window_size}, {shift}"
+        )
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    height, width = q.shape[1:3]
+    window = (min(window_size, height), min(window_size, width))
+    shifts = (shift if height >= window_size else 0, shift if width >= window_size else 0)
+    mask = window_mask((height, width), window, shifts, q.device)
+    qs, ks, vs = (_windows(x, window, shifts) for x in (q, k, v))
+    out = attend(qs, ks, vs, mask, scale)
+    return _whole(out, (height, width), window, shifts)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is kept must serve training too, whoever asked first
+def window_mask(size: Pair, window: Pair, shifts: Pair, device: torch.device) -> Tensor | None:
+    """(windows, 1, T, T) bool: which pixels of a window see one another; None where all do.
+
+    Along each axis a pixel of the shifted grid is of one of three kinds: its own place, brought round by the cycle,
+    or padding. Pixels of one kind see one another; padding sees padding, so that no row is empty.
+    """
+    kinds = []
+    for length, side, shift in zip(size, window, shifts):
+        padded = length + -length % side
+        place = (np.arange(padded) - shift) % padded  # where the pixel was before the shift
+        kinds.append(np.where(place < length, np.arange(padded) < shift, 2).reshape(-1, side))
+    both = 3 * kinds[0][:, None, :, None] + kinds[1][None, :, None, :]
+    flat = both.reshape(-1, window[0] * window[1])
+    mask = flat[:, None, :, None] == flat[:, None, None, :]
+    return None if mask.all() else torch.from_numpy(mask).to(device)
+
+
+def _windows(x: Tensor, window: Pair, shifts: Pair) -> Tensor:
+    """(B, H, W, N, D) to (B, windows, N, T, D), padded with zeros below and to the right, then shifted."""
+    below, right = -x.shape[1] % window[0], -x.shape[2] % window[1]
+    if below or right:
+        x = F.pad(x, (0, 0, 0, 0, 0, right, 0, below))
+    if any(shifts):
+        x = x.roll(shifts, dims=(1, 2))
+    x = x.unflatten(1, (-1, window[0])).unflatten(3, (-1, window[1])).transpose(2, 3)
+    return x.flatten(1, 2).flatten(2, 3).transpose(2, 3)
+
+
+def _whole(x: Tensor, size: Pair, window: Pair, shifts: Pair) -> Tensor:
+    """The inverse of _windows, cropped to `size`."""
+    rows, columns = (-(-length // side) for length, side in zip(size, window))
+    x = x.transpose(2, 3).unflatten(2, window).unflatten(1, (rows, columns)).transpose(2, 3)
+    x = x.flatten(1, 2).flatten(2, 3)
+    if any(shifts):
+        x = x.roll((-shifts[0], -shifts[1]), dims=(1, 2))
+    return x[:, : size[0], : size[1]]
