@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -102,6 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
     degrade.add_argument("--pipeline", default="blind-face", metavar="NAME", help="(default: blind-face)")
     degrade.add_argument("--seed", type=int, default=0, help="(default: 0)")
 
+    _evaluate(command)
+
     demo = command(
         "demo",
         "degrade and restore a photograph that is already here, and show both",
@@ -147,6 +149,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _evaluate(command: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    evaluate = command(
+        "evaluate",
+        "measure restored images, of any method, under a named protocol",
+        "Images are matched by name, whatever their suffix; nothing is resized, converted or left out. Protocols:\n"
+        "images (any size; needs no downloads), celeba-test (the paper's table 4), celeba-test-vae (tables 2 and 3),\n"
+        "real-faces (no ground truth; an unpaired --reference), offline-faces, offline-faces-128. docs/metrics.md has\n"
+        "all metrics. What is not available here is listed with what to install or which file to give.\n\nexamples:\n"
+        "  pmrf-blocks evaluate restored/ --reference originals/\n"
+        "  pmrf-blocks evaluate ours/ gfpgan/ --reference gt/ --degraded lq/ --protocol celeba-test \\\n"
+        "    --weights arcface=resnet18_110.pth --weights inception=pt_inception-2015-12-05-6726825d.pth\n\n"
+        "The exit status is 0 if everything asked for was measured, 1 if something was not available, 2 if arguments\n"
+        "or images do not fit together (then there are no numbers).",
+    )
+    evaluate.add_argument("restored", nargs="+", type=Path, metavar="RESTORED", help="a folder of images for each row")
+    evaluate.add_argument("--reference", type=Path, metavar="GT", help="folder of the originals")
+    evaluate.add_argument("--degraded", type=Path, metavar="LQ", help="folder of the inputs: one row more, 'input'")
+    evaluate.add_argument("--posterior-mean", type=Path, metavar="DIR", help="folder that IndRMSE compares with")
+    evaluate.add_argument("--protocol", default="images", metavar="NAME", help="(default: images)")
+    evaluate.add_argument(
+        "--metrics",
+        action="append",
+        metavar="NAMES",
+        help="separated by commas (default: the protocol's, as far as the folders that they compare with are given)",
+    )
+    evaluate.add_argument("--format", default="table", choices=("table", "json", "csv", "markdown"))
+    evaluate.add_argument("--output", type=Path, metavar="FILE", help="write there, not to stdout")
+    evaluate.add_argument("--per-image", type=Path, metavar="FILE", help="also one row an image, .csv or .json")
+    evaluate.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        type=_named,
+        metavar="NAME=FILE",
+        help="a published weight file, or REPO_ID:FILE of the Hugging Face hub; may be repeated",
+    )
+    evaluate.add_argument(
+        "--statistics",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="of a reference set, as --save-statistics wrote them; may be repeated",
+    )
+    evaluate.add_argument("--save-statistics", type=Path, metavar="FOLDER", help="write the reference's, EXTRACTOR.npz")
+    evaluate.add_argument("--device", default="auto", help=DEVICE_HELP)
+    evaluate.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="(default: 8)")
+    evaluate.add_argument("--workers", type=_positive, default=2, metavar="N", help="that decode images (default: 2)")
+    evaluate.add_argument(
+        "--bootstrap", type=_whole, default=1000, metavar="N", help="resamples for intervals; 0: none (default: 1000)"
+    )
+    evaluate.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
 
 
 def _inputs(parser: argparse.ArgumentParser) -> None:
@@ -210,6 +266,20 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1; got {number}")
     return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0; got {number}")
+    return number
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"must be NAME=FILE; got {text!r}")
+    return name, value
 
 
 def _size(text: str) -> str | int:

@@ -22,9 +22,9 @@ PUBLIC = {
     "degradations": "BlindFaceDegradation BlindFaceParameters build_degradation ControlledDegradation gaussian_kernel "
     "GaussianBlur GaussianNoise Greyscale JPEG PIPELINES RandomMask Resize SuperResolution",
     "losses": "EfficientNetLiteFeatures FeatureNetwork PerceptualLoss REAL_ESRGAN_WEIGHTS VGG19Features",
-    "metrics": "efficientnet_lite0_features EfficientNetLite0 frechet_distance identity_degrees ind_rmse "
-    "landmark_distance luma mmd_rbf Moments ms_ssim MS_SSIM_WEIGHTS psnr psnr_y ssim structural_similarities "
-    "Structural",
+    "metrics": "bootstrap_interval efficientnet_lite0_features EfficientNetLite0 Evaluation Evaluator find_protocol "
+    "frechet_distance identity_degrees ind_rmse landmark_distance luma METRICS mmd_rbf Moments ms_ssim MS_SSIM_WEIGHTS "
+    "Protocol PROTOCOLS psnr psnr_y Score ssim Statistics structural_similarities Structural",
     "data": "DataError EndlessBatches find_images IMAGE_SUFFIXES ImageDataset JoinedDataset SampleKey TarImages",
     "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling PairDataset PairFolder "
     "PixelCoupling PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",

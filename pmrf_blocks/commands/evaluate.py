@@ -1,0 +1,128 @@
+"""pmrf-blocks evaluate"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import pmrf_blocks
+from pmrf_blocks.commands.devices import choose_device
+from pmrf_blocks.metrics.evaluation import Evaluation, Evaluator
+from pmrf_blocks.metrics.image_sets import ImageSetError, find_set
+from pmrf_blocks.metrics.protocols import Protocol, find_protocol
+from pmrf_blocks.metrics.registry import METRICS, check_metrics
+from pmrf_blocks.metrics.report import per_image, render
+from pmrf_blocks.metrics.statistics import Statistics
+
+INPUT = "input"  # the row of --degraded
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0: everything asked for was measured; 1: something was not available; 2: arguments or images do not fit."""
+    try:
+        _check_outputs(arguments)
+        protocol = find_protocol(arguments.protocol)
+        metrics = _metrics(arguments, protocol)
+        evaluator = Evaluator(
+            protocol,
+            metrics=metrics,
+            reference=arguments.reference,
+            posterior_mean=arguments.posterior_mean,
+            statistics=[Statistics.load(path) for path in arguments.statistics],
+            weights=dict(arguments.weights),
+            device=choose_device(arguments.device),
+            batch_size=arguments.batch_size,
+            workers=arguments.workers,
+            resamples=arguments.bootstrap,
+            seed=arguments.seed,
+        )
+        rows = _rows(arguments)
+        evaluator.check(*rows.values())
+        evaluations = _measure(evaluator, rows)
+        if arguments.save_statistics is not None:
+            _save_statistics(evaluator, arguments.save_statistics)
+    except (ValueError, OSError) as error:
+        print(f"pmrf-blocks evaluate: {error}", file=sys.stderr)
+        return 2
+    settings = {
+        "resamples": arguments.bootstrap,
+        "seed": arguments.seed,
+        "versions": {"pmrf_blocks": pmrf_blocks.__version__, "torch": torch.__version__},
+    }
+    text = render(evaluations, arguments.format, settings)
+    if arguments.output is None:
+        sys.stdout.write(text)
+    else:
+        _write(arguments.output, text)
+    if arguments.per_image is not None:
+        _write(arguments.per_image, per_image(evaluations, arguments.per_image.suffix[1:]))
+    lacking = any(score.value is None for evaluation in evaluations for score in evaluation.scores.values())
+    return 1 if lacking else 0
+
+
+def _metrics(arguments: argparse.Namespace, protocol: Protocol) -> tuple[str, ...]:
+    """Those named; else the protocol's, less those whose folder was not given, which is said on stderr."""
+    if arguments.metrics:
+        return check_metrics(tuple(name for text in arguments.metrics for name in text.split(",") if name))
+    lacking = {
+        "reference": arguments.reference is None,
+        "posterior mean": arguments.posterior_mean is None,
+        "distribution": arguments.reference is None and not arguments.statistics,
+        "nothing": False,
+    }
+    chosen = tuple(name for name in protocol.metrics if not lacking[METRICS[name].compares])
+    left_out = [name for name in protocol.metrics if name not in chosen]
+    if not chosen:
+        raise ValueError("nothing to measure: give --reference or --posterior-mean")
+    if left_out:
+        print(f"not asked for, as the folder they compare with was not given: {', '.join(left_out)}", file=sys.stderr)
+    return chosen
+
+
+def _rows(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Folder by the name of its row; ValueError where two rows would have one name."""
+    rows: dict[str, Path] = {}
+    for path in arguments.restored:
+        name = path.stem if path.is_file() else path.resolve().name
+        if name in rows or (name == INPUT and arguments.degraded is not None):
+            name = str(path)
+        if name in rows:
+            raise ValueError(f"{path} is given twice")
+        rows[name] = path
+    return rows if arguments.degraded is None else {INPUT: arguments.degraded, **rows}
+
+
+def _measure(evaluator: Evaluator, rows: dict[str, Path]) -> list[Evaluation]:
+    total = sum(len(find_set(path)) for path in rows.values())
+    evaluations = []
+    with tqdm(total=total, desc="evaluate", unit="image", file=sys.stderr) as bar:
+        for name, path in rows.items():
+            evaluations.append(evaluator.evaluate(path, method=name, progress=bar.update))
+    return evaluations
+
+
+def _save_statistics(evaluator: Evaluator, folder: Path) -> None:
+    if not evaluator.extractors:
+        raise ImageSetError("--save-statistics: no distance of distributions was measured, so there are none")
+    for name in evaluator.extractors:
+        print(evaluator.statistics(name).save(folder / f"{name}.npz"), file=sys.stderr)
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    if arguments.per_image is not None and arguments.per_image.suffix not in (".csv", ".json"):
+        raise ValueError(f"--per-image {arguments.per_image}: the file must end in .csv or .json")
+    for path in (arguments.output, arguments.per_image):
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path} is a folder")
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,283 @@
+"""A set of restored images measured under a protocol: streamed, one number a metric, one value an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pmrf_blocks.metrics.bootstrap import bootstrap_interval
+from pmrf_blocks.metrics.frechet import frechet_distance
+from pmrf_blocks.metrics.gathering import Gathered
+from pmrf_blocks.metrics.image_sets import ImageSetError, batches, find_set, inspect, match_sets
+from pmrf_blocks.metrics.mmd import mmd_rbf
+from pmrf_blocks.metrics.per_image import ImageMetrics
+from pmrf_blocks.metrics.protocols import Protocol
+from pmrf_blocks.metrics.registry import METRICS, Extractor, build_extractor, check_metrics
+from pmrf_blocks.metrics.statistics import Statistics
+from pmrf_blocks.metrics.weights import Unavailable
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number, its interval where there is one, over how many images; or why there is none."""
+
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    images: int = 0
+    unavailable: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of one folder. `per_image` holds one value an image, in the order of `names`."""
+
+    method: str
+    folder: str
+    protocol: Protocol
+    names: list[str]
+    scores: dict[str, Score]
+    per_image: dict[str, list[float]]
+    extractors: dict[str, str] = field(default_factory=dict)
+
+
+class Evaluator:
+    """Measures folders under one protocol; networks and the reference's statistics are made once.
+
+    Arguments:
+        protocol: how, and, where `metrics` is None, what.
+        metrics: names in METRICS.
+        reference, posterior_mean: folders (or files) with a partner for every restored image.
+        statistics: of the reference set, in place of reading it; one for each extractor.
+        weights: published files by the name of their network or metric, or REPO_ID:FILE on the hub.
+        resamples, seed: of the bootstrap; 0 resamples leave intervals out.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        *,
+        metrics: Sequence[str] | None = None,
+        reference: Path | None = None,
+        posterior_mean: Path | None = None,
+        statistics: Sequence[Statistics] = (),
+        weights: Mapping[str, str] | None = None,
+        device: torch.device | str = "cpu",
+        batch_size: int = 8,
+        workers: int = 2,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        self.protocol = protocol
+        self.metrics = check_metrics(tuple(protocol.metrics if metrics is None else metrics))
+        self.reference = None if reference is None else find_set(reference)
+        self.posterior_mean = None if posterior_mean is None else find_set(posterior_mean)
+        self.given = list(statistics)
+        self.device, self.batch_size, self.workers = torch.device(device), batch_size, workers
+        self.resamples, self.seed = resamples, seed
+        self.unavailable: dict[str, str] = {}
+        weights = weights or {}
+        self._leave_out_without_sets()
+        self.images = ImageMetrics(
+            self._wanted("reference", "posterior mean", "nothing"), protocol, weights, self.device
+        )
+        self.unavailable |= self.images.unavailable
+        self.extractors: dict[str, Extractor] = {}
+        for name in self._wanted("distribution"):
+            self._build(name, weights)
+        self.reference_statistics: dict[str, Statistics] = {}
+
+    def _wanted(self, *compares: str) -> list[str]:
+        return [n for n in self.metrics if METRICS[n].compares in compares and n not in self.unavailable]
+
+    def _leave_out_without_sets(self) -> None:
+        paired = self.reference is not None and self.protocol.paired
+        for name in self.metrics:
+            compares = METRICS[name].compares
+            if compares == "reference" and not paired:
+                self.unavailable[name] = (
+                    "give --reference" if self.protocol.paired else f"the protocol {self.protocol.name} has no pairs"
+                )
+            elif compares == "posterior mean" and self.posterior_mean is None:
+                self.unavailable[name] = "give --posterior-mean"
+            elif compares == "distribution" and self.reference is None and not self.given:
+                self.unavailable[name] = "give --reference, or --statistics of a reference set"
+
+    def _build(self, name: str, weights: Mapping[str, str]) -> None:
+        extractor = METRICS[name].extractor
+        try:
+            if extractor not in self.extractors:
+                self.extractors[extractor] = build_extractor(extractor, weights=weights, device=self.device)
+            identity = self.extractors[extractor].identity
+            if self.reference is None and not any(s.extractor == identity for s in self.given):
+                held = "; ".join(s.extractor for s in self.given)
+                raise Unavailable(f"give --statistics of the extractor '{identity}' (those given: {held})")
+        except Unavailable as error:
+            self.unavailable[name] = str(error)
+
+    def check(self, *folders: Path) -> None:
+        """ImageSetError where one of the folders cannot be measured: found before anything is computed."""
+        for folder in folders:
+            self._inspect(find_set(folder))
+
+    def evaluate(self, folder: Path, *, method: str = "", progress: Progress | None = None) -> Evaluation:
+        """Measure one folder, or one file. `progress` is called with the number of images after each batch."""
+        restored = find_set(folder)
+        sizes = self._inspect(restored)
+        unavailable = dict(self.unavailable)
+        distances = self._distances(restored, unavailable)
+        images = self.images.fit(sizes, unavailable)
+        partners = {"reference": self.reference, "posterior mean": self.posterior_mean}
+        used = [kind for kind in partners if any(METRICS[name].compares == kind for name in images)]
+        sets = [list(restored.values())]
+        sets += [self._partners(restored, partners[kind]) for kind in used]
+        collected: dict[str, list[Tensor]] = {name: [] for name in images}
+        needed = {METRICS[name].extractor for name in distances}
+        features: dict[str, Gathered] = {name: Gathered(self._keeps(name, distances)) for name in needed}
+        names = list(restored)
+        for indices, tensors in batches(sets, sizes, batch_size=self.batch_size, workers=self.workers):
+            ready = [self._prepare(tensor) for tensor in tensors]
+            given = dict(zip(("restored", *used), ready))
+            for name, values in self.images(images, given).items():
+                collected[name].append(_finite_or_infinite(values, name, [names[i] for i in indices]))
+            for name, gathered in features.items():
+                gathered.add(self.extractors[name], ready[0], [names[i] for i in indices])
+            if progress is not None:
+                progress(len(indices))
+        scores = {name: Score(unavailable=reason) for name, reason in unavailable.items()}
+        per_image = {name: torch.cat(values) for name, values in collected.items()}
+        scores |= {name: self._score(values) for name, values in per_image.items()}
+        for name in distances:
+            value = self._distance(name, features[METRICS[name].extractor])
+            scores[name] = Score(value, None, len(restored))
+        return Evaluation(
+            method or (folder.stem if folder.is_file() else folder.resolve().name),
+            str(folder),
+            self.protocol,
+            names,
+            {name: scores[name] for name in self.metrics},
+            {name: values.tolist() for name, values in per_image.items()},
+            {**self.images.identities(images), **{name: self.extractors[name].identity for name in sorted(needed)}},
+        )
+
+    def statistics(self, extractor: str) -> Statistics:
+        """Of the reference set under one extractor: given, or measured now, once."""
+        if extractor not in self.reference_statistics:
+            identity = self.extractors[extractor].identity
+            for given in self.given:
+                if given.extractor == identity:
+                    self.reference_statistics[extractor] = given
+                    return given
+            if self.reference is None:
+                raise ImageSetError(f"no reference set, and no statistics of the extractor '{identity}'")
+            sizes = [self._size(path)[:2] for path in self.reference.values()]
+            names, gathered = list(self.reference), Gathered(True)
+            for indices, (tensor,) in batches(
+                [list(self.reference.values())], sizes, batch_size=self.batch_size, workers=self.workers
+            ):
+                gathered.add(self.extractors[extractor], self._prepare(tensor), [names[i] for i in indices])
+            self.reference_statistics[extractor] = Statistics(
+                identity, str(self.protocol), gathered.moments, gathered.features
+            )
+        return self.reference_statistics[extractor]
+
+    def _inspect(self, restored: Mapping[str, Path]) -> list[tuple[int, int]]:
+        """Size of every image; an error where sets, sizes or colours differ."""
+        found = {name: self._size(path) for name, path in restored.items()}
+        for kind, partners in (("reference images", self.reference), ("posterior means", self.posterior_mean)):
+            if partners is None or (kind == "reference images" and not self.protocol.paired):
+                continue
+            match_sets(restored, partners, kind)
+            problems = []
+            for (name, own), path in zip(found.items(), self._partners(restored, partners)):
+                other = self._size(path)
+                if own[:2] != other[:2]:
+                    problems.append(f"{name} is {own[0]}x{own[1]}, its partner {other[0]}x{other[1]}")
+                elif own[2] != other[2]:
+                    problems.append(f"{name} is {'grey' if own[2] else 'coloured'}, its partner is not")
+            if problems:
+                raise ImageSetError(
+                    f"{len(problems)} of {len(found)} {kind} do not fit (nothing is resized or converted): "
+                    + "; ".join(problems[:10])
+                )
+        return [(height, width) for height, width, _ in found.values()]
+
+    def _size(self, path: Path) -> tuple[int, int, bool]:
+        height, width, grey = inspect(path)
+        side = self.protocol.size
+        if side is not None and (height, width) != (side, side):
+            raise ImageSetError(f"{path} is {height}x{width}; the protocol {self.protocol} is of {side}x{side} images")
+        if min(height, width) <= 2 * self.protocol.crop:
+            raise ImageSetError(
+                f"{path} is {height}x{width}: nothing is left after {self.protocol.crop} pixels a border"
+            )
+        return height, width, grey
+
+    @staticmethod
+    def _partners(restored: Mapping[str, Path], partners: Mapping[str, Path] | None) -> list[Path]:
+        assert partners is not None
+        return list(partners.values()) if len(partners) == 1 else [partners[name] for name in restored]
+
+    def _prepare(self, tensor: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) to float in [0, 1], resized and cropped as the protocol says."""
+        x = tensor.to(self.device).float() / 255.0
+        if self.protocol.resize is not None:
+            scale = self.protocol.resize / min(x.shape[2:])
+            sides = [max(self.protocol.resize, round(side * scale)) for side in x.shape[2:]]
+            x = F.interpolate(x, sides, mode="bicubic", align_corners=False, antialias=True)
+            x = (x * 255.0).round().clamp(0, 255) / 255.0
+        crop = self.protocol.crop
+        return x[..., crop : x.shape[2] - crop, crop : x.shape[3] - crop] if crop else x
+
+    def _distances(self, restored: Mapping[str, Path], unavailable: dict[str, str]) -> list[str]:
+        wanted = self._wanted("distribution")
+        if len(restored) < 2:
+            for name in wanted:
+                unavailable[name] = "a distribution needs at least 2 images, and means little below hundreds; got 1"
+            return []
+        for name in wanted:
+            statistics = self.statistics(METRICS[name].extractor)
+            if statistics.moments.count < 2:
+                unavailable[name] = "the reference set has 1 image; a distribution needs at least 2"
+            elif statistics.protocol.split(" (")[-1] != str(self.protocol).split(" (")[-1]:
+                unavailable[name] = f"the statistics are of the protocol {statistics.protocol}, not {self.protocol}"
+            elif name.startswith("mmd") and statistics.features is None:
+                unavailable[name] = "the statistics hold no features, which the MMD needs"
+        return [name for name in wanted if name not in unavailable]
+
+    @staticmethod
+    def _keeps(extractor: str, distances: Sequence[str]) -> bool:
+        return any(METRICS[name].extractor == extractor and name.startswith("mmd") for name in distances)
+
+    def _distance(self, name: str, gathered: Gathered) -> float:
+        reference = self.statistics(METRICS[name].extractor)
+        if not name.startswith("mmd"):
+            return float(frechet_distance(gathered.moments, reference.moments))
+        assert reference.features is not None
+        assert gathered.features is not None
+        p = self.protocol
+        return float(
+            mmd_rbf(gathered.features, reference.features, sigma=p.mmd_sigma, scale=p.mmd_scale, biased=p.mmd_biased)
+        )
+
+    def _score(self, values: Tensor) -> Score:
+        interval = None
+        if self.resamples and len(values) > 1 and bool(torch.isfinite(values).all()):
+            generator = torch.Generator().manual_seed(self.seed)
+            interval = bootstrap_interval(values, generator=generator, resamples=self.resamples)
+        return Score(float(values.mean()), interval, len(values))
+
+
+def _finite_or_infinite(values: Tensor, name: str, names: list[str]) -> Tensor:
+    """Values in float64 on the CPU; an error naming the images whose value is not a number."""
+    values = values.detach().double().cpu()
+    bad = [image for image, value in zip(names, values) if bool(torch.isnan(value))]
+    if bad:
+        raise ImageSetError(f"{name} is not a number for {', '.join(bad)}")
+    return values
