@@ -122,6 +122,48 @@ def build_parser() -> argparse.ArgumentParser:
 
     _prepare(command("prepare", "make training and test images out of downloaded sets", PREPARING))
 
+    plane = command(
+        "plane",
+        "draw methods on the perception-distortion plane",
+        "Reads what 'pmrf-blocks evaluate --format json' and recipes/bundled_results.py write, prints a table and\n"
+        "marks the Pareto front. FILE, NAME=FILE, or NAME@NFE=FILE: points of one name become a curve over NFE.\n\n"
+        "examples:\n"
+        "  pmrf-blocks plane gfpgan.json PMRF=pmrf.json --distortion psnr --perception fid --output plane.png\n"
+        "  pmrf-blocks plane Ours@1=one.json Ours@5=five.json Ours@25=all.json --output plane.svg plane.csv\n"
+        "  pmrf-blocks plane docs/results/bundled.json --without degraded --output plane.png plane.md",
+    )
+    plane.add_argument("files", nargs="+", metavar="FILE", help="evaluations as JSON; NAME=FILE, NAME@NFE=FILE")
+    plane.add_argument("--distortion", metavar="SCORE", help="horizontal axis (default: the first of psnr, mse, ...)")
+    plane.add_argument("--perception", metavar="SCORE", help="vertical axis (default: the first of fid, fd, mmd, ...)")
+    plane.add_argument("--without", nargs="+", default=[], metavar="NAME", help="methods to leave out")
+    plane.add_argument(
+        "--reference", nargs="+", default=[], metavar="NAME", help="drawn hollow and kept out of the Pareto front"
+    )
+    plane.add_argument("--title", default="", help="above the figure")
+    _directions(plane)
+    _figures(plane, "files to write: a figure (.png, .svg, .pdf), a table (.csv, .md)")
+
+    convergence = command(
+        "convergence",
+        "how much sooner one training run reaches what another ends with",
+        "The target is the last score of SLOW. FAST reaches it where the straight lines through its scores first do.\n"
+        "The factor is the end of SLOW over that place (5.79 in the paper's figure 1). The exit status is 1 if FAST\n"
+        "does not reach it.\n\n"
+        "example:\n  pmrf-blocks convergence runs/latent runs/pixel --score val_fid val_dists --output convergence.png",
+    )
+    convergence.add_argument("fast", type=Path, metavar="FAST", help="a run's folder, or its stats.jsonl")
+    convergence.add_argument("slow", type=Path, metavar="SLOW", help="the run to be compared with")
+    convergence.add_argument("--score", nargs="+", required=True, metavar="SCORE", help="as stats.jsonl names it")
+    convergence.add_argument(
+        "--axis", choices=("images", "steps", "hours"), default="images", help="what is counted (default: images)"
+    )
+    convergence.add_argument(
+        "--smoothing", type=_positive, default=1, metavar="N", help="mean of the last N scores (default: 1, none)"
+    )
+    convergence.add_argument("--json", action="store_true", help="print JSON")
+    _directions(convergence)
+    _figures(convergence, "figure to write (.png, .svg, .pdf)")
+
     train = command(
         "train",
         "train a recipe of this checkout",
@@ -259,6 +301,16 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
 
 def _count(text: str) -> str | int:
     return text if text == "published" else _positive(text)
+
+
+def _directions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--higher", nargs="+", default=[], metavar="SCORE", help="scores of which more is better")
+    parser.add_argument("--lower", nargs="+", default=[], metavar="SCORE", help="scores of which less is better")
+
+
+def _figures(parser: argparse.ArgumentParser, explained: str) -> None:
+    parser.add_argument("--output", nargs="+", type=Path, default=[], metavar="OUT", help=explained)
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def _positive(text: str) -> int:

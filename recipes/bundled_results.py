@@ -144,6 +144,7 @@ def main(arguments: Arguments) -> None:
     result = {
         "name": arguments.name,
         "split": arguments.split,
+        "labels": ROWS,
         "images": len(images),
         "size": latent.size,
         "source_noise": latent.source_noise,

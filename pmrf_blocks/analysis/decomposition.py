@@ -69,10 +69,11 @@ def decompose(mean: Tensor, encode: Map, decode: Map, transport: Map, *, batch: 
             if not bool(torch.isfinite(image).all()):
                 raise ValueError(f"{name} is not finite")
         lost, moved = _flat(part) - _flat(through), _flat(through) - _flat(restored)
-        total = (_flat(part) - _flat(restored)).square().mean(1)
-        terms.append(torch.stack([total, lost.square().mean(1), moved.square().mean(1), (lost * moved).mean(1)]))
+        left = (_flat(part) - _flat(restored)).square().mean(1)
+        terms.append(torch.stack([left, lost.square().mean(1), moved.square().mean(1), (lost * moved).mean(1)]))
         images.append(restored)
-    result = Decomposition(*torch.cat(terms, dim=1), restored=torch.cat(images))
+    total, reconstruction, transported, inner = torch.cat(terms, dim=1)
+    result = Decomposition(total, reconstruction, transported, inner, torch.cat(images))
     if not result.residual <= ROUNDING:
         raise ArithmeticError(f"the terms of theorem 2 miss their sum by {result.residual:.1e}, more than rounding")
     return result

@@ -69,6 +69,18 @@ def collect(inputs: Sequence[Path], output: Path, *, overwrite: bool) -> Files:
     return Files(paths, output, single, overwrite)
 
 
+def check_outputs(paths: list[Path], suffixes: tuple[str, ...], *, overwrite: bool) -> list[Path]:
+    """The files to write; ArgumentError for one that is of no known kind or must not be replaced."""
+    for path in paths:
+        if path.suffix.lower() not in suffixes:
+            raise ArgumentError(f"--output {path}: the suffix must be one of {', '.join(suffixes)}")
+        if path.is_dir():
+            raise ArgumentError(f"--output {path} is a directory")
+        if path.exists() and not overwrite:
+            raise ArgumentError(f"{path} exists (--overwrite replaces it)")
+    return paths
+
+
 def for_each(files: Files, bar: tqdm, units: int, work: Callable[[Photograph, Path, Path], None]) -> int:
     """Read each file and call work(photograph, path, target); one line for each that is skipped; how many were.
 

@@ -1,0 +1,77 @@
+"""pmrf-blocks plane"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pmrf_blocks.analysis import (
+    Axis,
+    EvaluationError,
+    Point,
+    draw_plane,
+    higher_is_better,
+    plane_rows,
+    read_evaluations,
+    save_figure,
+)
+from pmrf_blocks.analysis.figures import FIGURE_SUFFIXES
+from pmrf_blocks.analysis.plane import DISTORTION, PERCEPTION, choose_axis, to_csv, to_markdown
+from pmrf_blocks.commands.files import ArgumentError, check_outputs
+
+TABLES = {".csv": to_csv, ".md": to_markdown}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        outputs = check_outputs(arguments.output, (*FIGURE_SUFFIXES, *TABLES), overwrite=arguments.overwrite)
+        points = [point for file in arguments.files for point in read_evaluations(file)]
+        points = _without(points, arguments.without)
+        points = _marked(points, arguments.reference)
+        distortion, perception = (
+            Axis(name, higher_is_better(name, higher=tuple(arguments.higher), lower=tuple(arguments.lower)))
+            for name in (
+                arguments.distortion or choose_axis(points, DISTORTION),
+                arguments.perception or choose_axis(points, PERCEPTION),
+            )
+        )
+        whole = [p for p in points if distortion.name in p.scores and perception.name in p.scores]
+        if not whole:
+            known = ", ".join(sorted({name for point in points for name in point.scores}))
+            raise ArgumentError(f"no method has both {distortion.name} and {perception.name}; there are: {known}")
+        rows = plane_rows(whole, distortion, perception)
+        figure = None
+        if any(path.suffix.lower() in FIGURE_SUFFIXES for path in outputs):
+            figure = draw_plane(whole, distortion, perception, title=arguments.title)
+    except (ArgumentError, EvaluationError, ValueError, ImportError) as error:
+        print(f"pmrf-blocks plane: {error}", file=sys.stderr)
+        return 2
+    for path in outputs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() in TABLES:
+            path.write_text(TABLES[path.suffix.lower()](rows))
+        elif figure is not None:
+            save_figure(figure, path)
+    print(to_markdown(rows), end="")
+    lacking = [p for p in points if p not in whole]
+    for point in lacking:
+        missing = " and ".join(name for name in (distortion.name, perception.name) if name not in point.scores)
+        print(f"skipped {point.label}: no {missing}", file=sys.stderr)
+    return 1 if lacking else 0
+
+
+def _without(points: list[Point], names: list[str]) -> list[Point]:
+    _check_names(points, names, "--without")
+    return [p for p in points if p.name not in names]
+
+
+def _marked(points: list[Point], names: list[str]) -> list[Point]:
+    _check_names(points, names, "--reference")
+    return [Point(p.name, p.scores, p.nfe, p.reference or p.name in names) for p in points]
+
+
+def _check_names(points: list[Point], names: list[str], option: str) -> None:
+    known = list(dict.fromkeys(point.name for point in points))
+    for name in names:
+        if name not in known:
+            raise ArgumentError(f"{option} {name!r}: no such method; there are: {', '.join(known)}")
