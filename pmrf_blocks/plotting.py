@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# Distinguishable with any colour vision (Okabe and Ito), then greys.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+# What a format says of itself that would differ from one writing to the next.
+CHANGING: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -26,7 +36,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, path: str | Path, *, dpi: int = 110) -> Path:
     """Write `figure` in the format that the suffix names; the folder is made. The same figure gives the same bytes."""
+    from matplotlib import rc_context
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi, metadata={"Software": None} if path.suffix == ".png" else None)
+    with rc_context({"svg.hashsalt": "pmrf_blocks"}):
+        figure.savefig(path, dpi=dpi, metadata=CHANGING.get(path.suffix.lower()))
     return path

@@ -27,11 +27,11 @@ from pmrf_blocks.analysis import (
     isometry,
     pairwise_isometry,
     perplexity,
-    save_figure,
     split_distortion,
 )
 from pmrf_blocks.data import ImageDataset, find_images
 from pmrf_blocks.flow import add_source_noise, integrate
+from pmrf_blocks.plotting import save_figure
 from pmrf_blocks.restoration import LatentPMRF, load_restorer
 from pmrf_blocks.seeding import derive_generator
 from pmrf_blocks.training.environment import describe_environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pmrf_blocks.analysis.figures import COLOURS, new_figure
+from pmrf_blocks.plotting import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +94,7 @@ def markdown(result: dict[str, Any]) -> str:
         "|---|" + "---|" * 9,
     ]
     for row in result["theorem_2"]:
-        cells = (row["total"], row["reconstruction"], row["transport"], 2 * row["inner"])
+        cells = [row["total"], row["reconstruction"], row["transport"], 2 * row["inner"]]
         rest = (row["distortion"], row["irreducible"], row["total"], 2 * row["cross"])
         text.append(
             f"| {row['steps']} | {_thousandths(cells)} | {row['residual']:.0e} | {_thousandths(rest)} ± "
@@ -130,7 +130,7 @@ def markdown(result: dict[str, Any]) -> str:
         "|---|" + "---|" * 5,
     ]
     for row in result["sources"]:
-        cells = (row["irreducible"], row["mean_of_latents"], row["latent_of_mean"])
+        cells = [row["irreducible"], row["mean_of_latents"], row["latent_of_mean"]]
         text.append(f"| {row['sigma']:g} | {row['perplexity']:.1f} | {_thousandths(cells)} | {_gap(row)} |")
     return "\n".join(text) + "\n"
 
@@ -153,8 +153,8 @@ def draw(result: dict[str, Any], ratios: dict[str, Tensor]) -> Figure:
     left.set_xticks(range(len(rows)), [str(r["steps"]) for r in rows])
     left.set(xlabel="Euler steps", ylabel="squared error per element, x 1000", title="Theorem 2")
     middle = figure.add_subplot(1, 3, 2)
-    for number, (name, values) in enumerate(ratios.items()):
-        normal = (values / values.log().mean().exp()).numpy()
+    for number, (name, ratio) in enumerate(ratios.items()):
+        normal = (ratio / ratio.log().mean().exp()).numpy()
         middle.hist(normal, bins=30, density=True, histtype="step", color=COLOURS[number], label=name, linewidth=1.3)
     middle.axvline(1.0, color="0.2", linewidth=0.8)
     middle.set(xlabel="distance ratio / its geometric mean", ylabel="density", title="Isometry (1 everywhere)")

@@ -30,7 +30,7 @@ PUBLIC = {
     "PixelCoupling PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_plane "
     "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration higher_is_better Isometry isometry "
-    "pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats save_figure Score "
+    "pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "
     "SourceOptions speedup Speedup split_distortion stats_curve StatsError",
     "restoration": "BUNDLED comparison LatentPMRF load_restorer NonFiniteError PMRF PosteriorMean restore_photograph "
     "Restored RestoredPhotograph Restorer",

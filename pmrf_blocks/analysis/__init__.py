@@ -8,7 +8,6 @@ convergence.py     speedup(): how much sooner one run reaches another's end
 plane.py           pareto_front(), draw_plane(): the perception-distortion plane
 evaluations.py     read_evaluations(): evaluation files as points of the plane
 scores.py          higher_is_better()
-figures.py         figures, where matplotlib is installed
 """
 
 from pmrf_blocks.analysis.convergence import (
@@ -22,7 +21,6 @@ from pmrf_blocks.analysis.convergence import (
 )
 from pmrf_blocks.analysis.decomposition import Decomposition, Distortion, decompose, split_distortion
 from pmrf_blocks.analysis.evaluations import EvaluationError, Point, Score, read_evaluations
-from pmrf_blocks.analysis.figures import save_figure
 from pmrf_blocks.analysis.gaussian import GaussianRestoration, gaussian_wasserstein
 from pmrf_blocks.analysis.isometry import Isometry, isometry, pairwise_isometry
 from pmrf_blocks.analysis.plane import Axis, draw_plane, pareto_front, plane_rows
@@ -56,7 +54,6 @@ __all__ = [
     "plane_rows",
     "read_evaluations",
     "read_stats",
-    "save_figure",
     "speedup",
     "split_distortion",
     "stats_curve",

@@ -1,13 +1,12 @@
 """Evaluations read from JSON files as points: a method, its scores, and how often its velocity was evaluated.
 
-A file holds one evaluation or a list of them:
+A file is what `pmrf-blocks evaluate --format json` writes, or the same by hand, of which this is enough:
 
-    {"name": "PMRF", "nfe": 25, "metrics": {"psnr": 26.3, "fid": {"value": 10.7, "low": 10.2, "high": 11.2}}}
+    {"methods": [{"method": "PMRF", "nfe": 25, "scores": {"psnr": 26, "fid": {"value": 11, "interval": [9, 12]}}}]}
 
-`nfe` may be missing; it makes points of one name a curve. A metric is a number, or an object with `value` and perhaps
-`low` and `high` (a confidence interval); null and objects without a number say that it is not available.
-`"reference": true` marks what no method could do, such as a reconstruction of the original: it is drawn, but does
-not compete. Result files of recipes/bundled_results.py are read too.
+`nfe` makes points of one method a curve. A score without a number is not available. `"reference": true` marks what no
+method could do, such as a reconstruction of the original: it is drawn, but does not compete. Result files of
+recipes/bundled_results.py are read too.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +25,23 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class Score:
-    """A value, and the ends of its interval where it has one."""
+    """A value, the ends of its interval where it has one, and whether larger is better where the file says so."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    higher: bool | None = None
 
 
 @dataclass(frozen=True)
 class Point:
-    """One method at one setting."""
+    """One method at one setting; `protocol` is the name and hash of how it was measured, where the file says so."""
 
     name: str
     scores: Mapping[str, Score] = field(default_factory=dict)
     nfe: int | None = None
     reference: bool = False
+    protocol: str = ""
 
     @property
     def label(self) -> str:
@@ -61,11 +62,12 @@ def read_evaluations(argument: str) -> list[Point]:
         raise EvaluationError(f"{path} cannot be read: {error}") from None
     if isinstance(content, dict) and "table" in content:
         points = _results(content, path)
+    elif isinstance(content, dict) and isinstance(content.get("methods"), list):
+        points = [_point(item, _protocol(content), path) for item in content["methods"]]
     else:
-        items = content if isinstance(content, list) else [content]
-        points = [_point(item, path) for item in items]
+        raise EvaluationError(f"{path} is no evaluation: an object with a list 'methods' was expected")
     if not points:
-        raise EvaluationError(f"{path} holds no evaluation")
+        raise EvaluationError(f"{path} holds no method")
     return _named(points, label, path) if label else points
 
 
@@ -76,27 +78,37 @@ def _named(points: list[Point], label: str, path: Path) -> list[Point]:
     else:
         name, count = label, None
     if len(points) > 1:
-        raise EvaluationError(f"{path} holds {len(points)} evaluations: the one name {label!r} does not fit them")
+        raise EvaluationError(f"{path} holds {len(points)} methods: the one name {label!r} does not fit them")
     point = points[0]
-    return [Point(name, point.scores, point.nfe if count is None else count, point.reference)]
+    return [replace(point, name=name, nfe=point.nfe if count is None else count)]
 
 
-def _point(item: Any, path: Path) -> Point:
-    if not isinstance(item, dict) or not isinstance(item.get("metrics"), dict):
-        raise EvaluationError(f"{path} is no evaluation: an object with 'metrics' was expected")
+def _protocol(content: dict[str, Any]) -> str:
+    protocol = content.get("protocol")
+    return f"{protocol.get('name')} {protocol.get('hash')}" if isinstance(protocol, dict) else ""
+
+
+def _point(item: Any, protocol: str, path: Path) -> Point:
+    if not isinstance(item, dict) or not isinstance(item.get("scores"), dict) or not item.get("method"):
+        raise EvaluationError(f"{path} is no evaluation: each of 'methods' needs 'method' and 'scores'")
     nfe = item.get("nfe")
     if nfe is not None and (not isinstance(nfe, int) or isinstance(nfe, bool) or nfe < 1):
         raise EvaluationError(f"{path}: nfe must be a whole number of at least 1; got {nfe!r}")
-    scores = {name: score for name, value in item["metrics"].items() if (score := _score(value)) is not None}
-    return Point(str(item.get("name") or path.stem), scores, nfe, bool(item.get("reference", False)))
+    scores = {name: score for name, value in item["scores"].items() if (score := _score(value)) is not None}
+    return Point(str(item["method"]), scores, nfe, bool(item.get("reference", False)), protocol)
 
 
 def _score(value: Any) -> Score | None:
-    low = high = None
+    low = high = better = None
     if isinstance(value, dict):
-        value, low, high = (_number(value.get(key)) for key in ("value", "low", "high"))
+        ends, better = value.get("interval"), value.get("better")
+        if isinstance(ends, list) and len(ends) == 2:
+            low, high = map(_number, ends)
+        value = value.get("value")
     number = _number(value)
-    return None if number is None else Score(number, low, high)
+    if number is None:
+        return None
+    return Score(number, low, high, {"higher": True, "lower": False}.get(str(better)))
 
 
 def _number(value: Any) -> float | None:

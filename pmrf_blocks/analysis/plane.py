@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pmrf_blocks.analysis.evaluations import Point, Score
-from pmrf_blocks.analysis.figures import COLOURS, new_figure
+from pmrf_blocks.plotting import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DISTORTION = ("psnr", "mse", "rmse", "ind_rmse", "indrmse")
-PERCEPTION = ("fid", "fd", "mmd", "lpips", "musiq", "q_align", "clip_iqa", "niqe")
+DISTORTION = ("psnr", "ind_rmse", "mse", "rmse", "lpips")
+PERCEPTION = (
+    "fid", "fd_dinov2", "mmd_dinov2", "fd", "mmd", "fd_efficientnet_lite0", "mmd_efficientnet_lite0", "q_align",
+    "musiq", "clip_iqa", "niqe",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from pmrf_blocks.analysis import (
     draw_convergence,
     higher_is_better,
     read_stats,
-    save_figure,
     speedup,
     stats_curve,
 )
-from pmrf_blocks.analysis.figures import FIGURE_SUFFIXES
 from pmrf_blocks.commands.files import ArgumentError, check_outputs
+from pmrf_blocks.plotting import FIGURE_SUFFIXES, save_figure
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,7 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"pmrf-blocks convergence: {error}", file=sys.stderr)
         return 2
     for path in outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if figure is not None:
             save_figure(figure, path)
     if arguments.json:

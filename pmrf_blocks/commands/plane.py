@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 from pmrf_blocks.analysis import (
     Axis,
@@ -13,11 +14,10 @@ from pmrf_blocks.analysis import (
     higher_is_better,
     plane_rows,
     read_evaluations,
-    save_figure,
 )
-from pmrf_blocks.analysis.figures import FIGURE_SUFFIXES
 from pmrf_blocks.analysis.plane import DISTORTION, PERCEPTION, choose_axis, to_csv, to_markdown
 from pmrf_blocks.commands.files import ArgumentError, check_outputs
+from pmrf_blocks.plotting import FIGURE_SUFFIXES, save_figure
 
 TABLES = {".csv": to_csv, ".md": to_markdown}
 
@@ -28,13 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
         points = [point for file in arguments.files for point in read_evaluations(file)]
         points = _without(points, arguments.without)
         points = _marked(points, arguments.reference)
-        distortion, perception = (
-            Axis(name, higher_is_better(name, higher=tuple(arguments.higher), lower=tuple(arguments.lower)))
-            for name in (
-                arguments.distortion or choose_axis(points, DISTORTION),
-                arguments.perception or choose_axis(points, PERCEPTION),
-            )
-        )
+        distortion = _axis(arguments.distortion or choose_axis(points, DISTORTION), points, arguments)
+        perception = _axis(arguments.perception or choose_axis(points, PERCEPTION), points, arguments)
         whole = [p for p in points if distortion.name in p.scores and perception.name in p.scores]
         if not whole:
             known = ", ".join(sorted({name for point in points for name in point.scores}))
@@ -47,17 +42,29 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"pmrf-blocks plane: {error}", file=sys.stderr)
         return 2
     for path in outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() in TABLES:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(TABLES[path.suffix.lower()](rows))
         elif figure is not None:
             save_figure(figure, path)
     print(to_markdown(rows), end="")
+    protocols = sorted({point.protocol for point in whole if point.protocol})
+    if len(protocols) > 1:
+        print(f"measured under {len(protocols)} protocols, do not compare: {'; '.join(protocols)}", file=sys.stderr)
     lacking = [p for p in points if p not in whole]
     for point in lacking:
         missing = " and ".join(name for name in (distortion.name, perception.name) if name not in point.scores)
         print(f"skipped {point.label}: no {missing}", file=sys.stderr)
     return 1 if lacking else 0
+
+
+def _axis(name: str, points: list[Point], arguments: argparse.Namespace) -> Axis:
+    """The score's direction: as the arguments say, else as the files say, else as it is known."""
+    if name not in (*arguments.higher, *arguments.lower):
+        for point in points:
+            if name in point.scores and (said := point.scores[name].higher) is not None:
+                return Axis(name, said)
+    return Axis(name, higher_is_better(name, higher=tuple(arguments.higher), lower=tuple(arguments.lower)))
 
 
 def _without(points: list[Point], names: list[str]) -> list[Point]:
@@ -67,7 +74,7 @@ def _without(points: list[Point], names: list[str]) -> list[Point]:
 
 def _marked(points: list[Point], names: list[str]) -> list[Point]:
     _check_names(points, names, "--reference")
-    return [Point(p.name, p.scores, p.nfe, p.reference or p.name in names) for p in points]
+    return [replace(p, reference=p.reference or p.name in names) for p in points]
 
 
 def _check_names(points: list[Point], names: list[str], option: str) -> None:

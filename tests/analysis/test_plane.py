@@ -74,23 +74,44 @@ def test_an_unknown_direction_is_asked_for():
     assert not higher_is_better("psnr", lower=("psnr",))
 
 
+def evaluation(*methods, protocol="celeba-test"):
+    """As `pmrf-blocks evaluate --format json` writes it."""
+    entries = [{"method": name, "folder": "x", "images": 9, "scores": scores, **more} for name, scores, more in methods]
+    return {"protocol": {"name": protocol, "crop": None, "hash": "ab12"}, "seed": 0, "methods": entries}
+
+
 def test_an_evaluation_is_read(tmp_path):
-    metrics = {"psnr": 26.5, "fid": {"value": 11.0, "low": 10.0, "high": 12.5}, "lpips": None, "niqe": {"reason": "x"}}
-    path = write(tmp_path / "ours.json", {"metrics": metrics, "nfe": 25})
+    scores = {
+        "psnr": {"label": "PSNR", "better": "higher", "value": 26.5, "images": 9},
+        "fid": {"label": "FID", "better": "lower", "value": 11.0, "images": 9, "interval": [10.0, 12.5]},
+        "niqe": {"label": "NIQE", "better": "lower", "not_available": "install pyiqa"},
+        "ssim": {"label": "SSIM", "better": "higher", "value": "inf", "images": 9},
+    }
+    path = write(tmp_path / "ours.json", evaluation(("restored", scores, {"nfe": 25})))
     (read,) = read_evaluations(str(path))
-    assert read == Point("ours", {"psnr": Score(26.5), "fid": Score(11.0, 10.0, 12.5)}, 25)
+    assert read == Point(
+        "restored",
+        {"psnr": Score(26.5, higher=True), "fid": Score(11.0, 10.0, 12.5, higher=False)},
+        25,
+        protocol="celeba-test ab12",
+    )
     assert read_evaluations(f"Ours=@5={path}")[0].label == "Ours=, 5 NFE"
     assert read_evaluations(f"Ours@home={path}")[0].label == "Ours@home, 25 NFE"
-    both = write(tmp_path / "both.json", [{"name": n, "metrics": {"psnr": 1}} for n in "ab"])
-    assert [p.name for p in read_evaluations(str(both))] == ["a", "b"]
-    with pytest.raises(EvaluationError, match="holds 2 evaluations"):
+    by_hand = {"methods": [{"method": n, "scores": {"psnr": 1, "fid": None}, "reference": n == "b"} for n in "ab"]}
+    both = write(tmp_path / "both.json", by_hand)
+    assert read_evaluations(str(both)) == [
+        Point("a", {"psnr": Score(1.0)}),
+        Point("b", {"psnr": Score(1.0)}, None, True),
+    ]
+    with pytest.raises(EvaluationError, match="holds 2 methods"):
         read_evaluations(f"X={both}")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "cannot be read"), ("3", "is no evaluation"), ("[]", "holds no evaluation"),
-     ('{"metrics": 3}', "no evaluation"), ('{"metrics": {}, "nfe": "many"}', "nfe must be"),
+    [("{", "cannot be read"), ("3", "is no evaluation"), ("[]", "is no evaluation"),
+     ('{"methods": []}', "holds no method"), ('{"methods": [{"method": "a"}]}', "needs 'method' and 'scores'"),
+     ('{"methods": [{"method": "a", "scores": {}, "nfe": "many"}]}', "nfe must be"),
      ('{"table": {"latent": 3}}', "bundled_results")],
 )  # fmt: skip
 def test_damaged_files_are_named(tmp_path, content, message):
@@ -148,8 +169,8 @@ PSNR_FD = (PSNR, Axis("fd", higher=False))
 
 
 def test_command(tmp_path, capsys):
-    a = write(tmp_path / "a.json", {"name": "A", "metrics": {"psnr": 26, "fid": 12, "odd": 1}})
-    b = write(tmp_path / "b.json", {"name": "B", "metrics": {"psnr": 25, "fid": 14, "odd": 2}})
+    a = write(tmp_path / "a.json", evaluation(("A", {"psnr": 26, "fid": 12, "odd": 1}, {})))
+    b = write(tmp_path / "b.json", evaluation(("B", {"psnr": 25, "fid": 14, "odd": 2}, {})))
     outputs = [tmp_path / "new" / f"plane{suffix}" for suffix in (".png", ".svg", ".csv", ".md")]
     line = ["plane", str(a), f"Other|B={b}", "--output", *map(str, outputs)]
     assert main(line) == 0
@@ -164,14 +185,27 @@ def test_command(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert main([*line, "--overwrite"]) == 0
     assert outputs[1].read_bytes() == before
-    capsys.readouterr()
+    assert capsys.readouterr().err == ""
     assert main(["plane", str(a), str(b), "--perception", "odd", "--higher", "odd", "--without", "A"]) == 0
     assert "B" in capsys.readouterr().out
 
 
+def test_files_say_which_way_is_better_and_how_they_were_measured(tmp_path, capsys):
+    score = {"value": 3.0, "better": "higher"}
+    a = str(write(tmp_path / "a.json", evaluation(("A", {"psnr": 26, "odd": score}, {}))))
+    b = str(write(tmp_path / "b.json", evaluation(("B", {"psnr": 26, "odd": 4.0}, {}), protocol="other")))
+    assert main(["plane", a, b, "--perception", "odd"]) == 0
+    captured = capsys.readouterr()
+    assert "| A |  | 26 | 3 |  |" in captured.out
+    assert "| B |  | 26 | 4 | yes |" in captured.out
+    assert "2 protocols, do not compare: celeba-test ab12; other ab12" in captured.err
+    assert main(["plane", a, b, "--perception", "odd", "--lower", "odd"]) == 0
+    assert "| A |  | 26 | 3 | yes |" in capsys.readouterr().out
+
+
 def test_command_says_what_it_cannot_do(tmp_path, capsys):
-    a = write(tmp_path / "a.json", {"name": "A", "metrics": {"psnr": 26, "fid": 12}})
-    b = write(tmp_path / "b.json", {"name": "B", "metrics": {"psnr": 25}})
+    a = write(tmp_path / "a.json", evaluation(("A", {"psnr": 26, "fid": 12}, {})))
+    b = write(tmp_path / "b.json", evaluation(("B", {"psnr": 25}, {})))
     assert main(["plane", str(a), str(b)]) == 1
     captured = capsys.readouterr()
     assert "skipped B: no fid" in captured.err
@@ -190,7 +224,7 @@ def test_command_says_what_it_cannot_do(tmp_path, capsys):
 
 def test_tables_need_no_matplotlib(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    a = str(write(tmp_path / "a.json", {"metrics": {"psnr": 26, "fid": 12}}))
+    a = str(write(tmp_path / "a.json", evaluation(("A", {"psnr": 26, "fid": 12}, {}))))
     assert main(["plane", a, "--output", str(tmp_path / "t.csv")]) == 0
     assert main(["plane", a, "--output", str(tmp_path / "t.png")]) == 2
     assert "pmrf-blocks[plots]" in capsys.readouterr().err
