@@ -77,6 +77,7 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> Protocol:
+    """The protocol of PROTOCOLS called `name`; ValueError, with all names, for another."""
     if name not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}; got {name!r}")
     return PROTOCOLS[name]

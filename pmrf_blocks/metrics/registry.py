@@ -66,6 +66,9 @@ class Extractor:
     run: Callable[[Tensor], Tensor]
 
 
+Builder = Callable[[Mapping[str, str], torch.device], Extractor]
+
+
 def check_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in METRICS:
@@ -78,7 +81,9 @@ def build_extractor(name: str, *, weights: Mapping[str, str], device: torch.devi
     return EXTRACTORS[name](weights, device)
 
 
-def _published(name: str, published: str, network: type[nn.Module], preparation: str, unused: tuple[str, ...] = ()):
+def _published(
+    name: str, published: str, network: type[nn.Module], preparation: str, unused: tuple[str, ...] = ()
+) -> Builder:
     """A builder of a network whose weights are a published file."""
 
     def build(weights: Mapping[str, str], device: torch.device) -> Extractor:
@@ -103,7 +108,7 @@ def _dinov2(state: Mapping[str, Tensor], path: Path) -> DINOv2:
     return network
 
 
-def _dlib(kind: Callable[[], Any], identity: str):
+def _dlib(kind: Callable[[], Any], identity: str) -> Builder:
     return lambda weights, device: Extractor(identity, kind())
 
 
@@ -114,7 +119,7 @@ def _efficientnet_lite0(weights: Mapping[str, str], device: torch.device) -> Ext
         raise Unavailable(str(error)) from None
 
 
-EXTRACTORS: dict[str, Callable[[Mapping[str, str], torch.device], Extractor]] = {
+EXTRACTORS: dict[str, Builder] = {
     "inception": _published(
         "inception", "pt_inception-2015-12-05-6726825d.pth", FIDInceptionV3, "TensorFlow 1 bilinear to 299", ("fc.",)
     ),

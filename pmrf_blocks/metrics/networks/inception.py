@@ -130,8 +130,8 @@ class BlockE(nn.Module):
         three = self.branch3x3_1(x)
         double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         pooled = F.max_pool2d(x, 3, stride=1, padding=1) if self.maximum else average(x)
-        forks = (self.branch3x3_2a(three), self.branch3x3_2b(three))
-        forks += (self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double))
+        forks = [self.branch3x3_2a(three), self.branch3x3_2b(three)]
+        forks += [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)]
         return torch.cat((self.branch1x1(x), *forks, self.branch_pool(pooled)), 1)
 
 
