@@ -15,7 +15,8 @@ PUBLIC = {
     "resolve_backend resolve_global_backend rotate shifted_window_attention_2d",
     "autoencoders": "Design DiagonalGaussian feature_balance feature_magnitudes Imbalance load_autoencoder "
     "save_diffusers SDVAE SimVAE",
-    "transformers": "HourglassTransformer latent_pmrf_hdit Level pmrf_controlled_hdit pmrf_hdit PRESETS",
+    "transformers": "HourglassTransformer latent_pmrf_hdit Level load_k_diffusion_weights pmrf_controlled_hdit "
+    "pmrf_hdit PRESETS",
     "estimators": "difface_swinir elir_rrdb RRDB load_swinir_weights pmrf_swinir SwinIR UNet",
     "flow": "add_source_noise consistency_flow_matching_loss DISTRIBUTIONS integrate IntegrationResult interpolate "
     "rectified_flow_loss sample_time SOLVERS Tableau",

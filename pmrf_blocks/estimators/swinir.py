@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pmrf_blocks.checkpoints import read_checkpoint, shadow_weights, weights_under
 from pmrf_blocks.estimators.swin import SwinStage
-from pmrf_blocks.pretrained import Pretrained, check_keys, read_pickle
+from pmrf_blocks.pretrained import Pretrained, check_keys
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 FEATURES = 64  # channels of the reconstruction head
@@ -101,23 +102,25 @@ def pmrf_swinir() -> SwinIR:
     return SwinIR(embed_dim=120, depths=(6,) * 5, num_heads=(6,) * 5)
 
 
-def load_swinir_weights(model: SwinIR, weights: str | Path | Mapping[str, Any]) -> SwinIR:
+def load_swinir_weights(model: SwinIR, weights: str | Path | Mapping[str, Any], *, ema: bool = True) -> SwinIR:
     """Load a published checkpoint, such as DifFace's swinir_restoration512_L1.pth, and return the model.
 
-    `weights` is a .pth file (read with weights_only=True) or its content: the weights bare, or under 'params_ema',
-    'params' or 'state_dict'. WeightsError lists keys that are missing, unexpected or of another shape.
+    `weights` is a file (read with weights_only=True) or its content: the weights bare, or under 'params_ema',
+    'params' or 'state_dict'; there also under 'model.', as PMRF trains its estimators, whose torch-ema averages are
+    taken unless `ema` is False. WeightsError lists keys that are missing, unexpected or of another shape.
     """
     source = str(weights) if isinstance(weights, (str, Path)) else "the state dict"
-    content = weights if isinstance(weights, Mapping) else read_pickle(weights)
+    content = weights if isinstance(weights, Mapping) else read_checkpoint(weights)
+    averages = content.get("ema") if ema else None
     for name in ("params_ema", "params", "state_dict"):
         if isinstance(content.get(name), Mapping):
             content = content[name]
             break
-    state = {
-        key.removeprefix("module."): value
-        for key, value in content.items()
-        if isinstance(value, Tensor) and not key.endswith(BUFFERS)
-    }
+    named = weights_under(content)
+    prefix = "model." if "model.conv_last.weight" in named else ""
+    state = {key: value for key, value in weights_under(named, prefix).items() if not key.endswith(BUFFERS)}
+    if isinstance(averages, Mapping):
+        state.update(shadow_weights(averages, dict(model.named_parameters()), source))
     check_keys(model, state, source)
     model.load_state_dict(state)
     return model

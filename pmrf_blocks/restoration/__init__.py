@@ -1,6 +1,7 @@
 """What the blocks become.
 
 pipelines.py    LatentPMRF, PMRF, PosteriorMean: batches of tensors
+published.py    PMRF's released checkpoints, for PMRF.from_published()
 saving.py       load_restorer(), and what save_pretrained writes
 photographs.py  restore_photograph(): one photograph of any size
 comparison.py   comparison(): images side by side with labels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from pmrf_blocks.flow import SOLVERS, integrate
 from pmrf_blocks.restoration.errors import NonFiniteError
+from pmrf_blocks.restoration.published import published_parts
 from pmrf_blocks.restoration.saving import SavedPipeline
 from pmrf_blocks.seeding import derive_generator
 
@@ -150,6 +152,12 @@ class PMRF(Restorer):
     ) -> None:
         super().__init__(estimator=estimator, size=size, source_noise=source_noise, steps=steps)
         self.velocity = velocity
+
+    @classmethod
+    def from_published(cls, path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> PMRF:
+        """The released model: its lightning checkpoint, a .safetensors file, or a folder or hub id
+        (ohayonguy/PMRF_blind_face_image_restoration), in eval mode. WeightsError says what does not fit."""
+        return cls(**published_parts(path_or_repo)).to(device).eval()
 
     def _source(self, mean: Tensor) -> Tensor:
         return mean

@@ -118,6 +118,20 @@ def test_published_checkpoints_load(tmp_path, wrap, prefix):
         assert torch.equal(source(y), target(y))
 
 
+def test_checkpoints_of_pmrf_carry_averages(tmp_path):
+    """PMRF's own estimators: lightning's 'state_dict' under 'model.', torch-ema's list in the parameters' order."""
+    raw, averaged = small(), small()
+    for parameter in raw.parameters():
+        parameter.data.zero_()
+    state = {f"model.{key}": value for key, value in published_names(raw).items()}
+    ema = {"decay": 0.9999, "shadow_params": [p.data for p in averaged.parameters()], "collected_params": None}
+    torch.save({"state_dict": state, "ema": ema}, tmp_path / "last.ckpt")
+    target = SwinIR(**SMALL)
+    for flag, expected in ((True, averaged), (False, raw)):
+        load_swinir_weights(target, tmp_path / "last.ckpt", ema=flag)
+        assert all(torch.equal(a, b) for a, b in zip(target.parameters(), expected.parameters()))
+
+
 def test_the_first_ten_bad_keys_are_named():
     state = dict(small().state_dict())
     del state["norm.weight"]

@@ -1,0 +1,77 @@
+"""PMRF's released pipelines (Ohayon et al., 2025), read into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pmrf_blocks.checkpoints import read_checkpoint, weights_under
+from pmrf_blocks.estimators import SwinIR, difface_swinir, load_swinir_weights, pmrf_swinir
+from pmrf_blocks.pretrained import CONFIG, WEIGHTS, WeightsError, locate, read_json
+from pmrf_blocks.transformers import (
+    HourglassTransformer,
+    load_k_diffusion_weights,
+    pmrf_controlled_hdit,
+    pmrf_hdit,
+)
+
+# The published names of the architectures; with a velocity model, the size of the images that it was trained on.
+VELOCITIES: dict[str, tuple[Callable[[], HourglassTransformer], int]] = {
+    "hdit_ImageNet256Sp4": (pmrf_hdit, 512),
+    "hdit_XL2": (pmrf_controlled_hdit, 256),
+}
+ESTIMATORS: dict[str, Callable[[], SwinIR]] = {"swinir_L": difface_swinir, "swinir_M": pmrf_swinir}
+BLIND_FACE = {"stage": "flow", "arch": "hdit_ImageNet256Sp4", "mmse_model_arch": "swinir_L", "mmse_noise_std": 0.1}
+
+
+def published_parts(path_or_repo: str | Path) -> dict[str, Any]:
+    """The arguments of our PMRF from a published checkpoint: both networks with their weights, size, source noise.
+
+    `path_or_repo` is a lightning checkpoint (.ckpt), a .safetensors file, or a folder or hub id that holds
+    model.safetensors beside config.json (ohayonguy/PMRF_blind_face_image_restoration). What a file does not say about
+    itself is taken to be as in the blind-face model. Averaged parameters are taken where there are any.
+    """
+    content, facts = read_published(path_or_repo)
+    facts = {**BLIND_FACE, **{name: value for name, value in facts.items() if value is not None}}
+    if facts["stage"] != "flow" or facts.get("conditional"):
+        raise WeightsError(
+            f"{path_or_repo} is no PMRF: stage {facts['stage']!r}, conditional {bool(facts.get('conditional'))}; "
+            "load its network with load_k_diffusion_weights or load_swinir_weights"
+        )
+    make_velocity, size = choose(path_or_repo, "arch", facts, VELOCITIES)
+    make_estimator = choose(path_or_repo, "mmse_model_arch", facts, ESTIMATORS)
+    nested = content.get("state_dict")
+    estimate = weights_under(nested if isinstance(nested, Mapping) else content, "mmse_model.")
+    if not estimate:
+        raise WeightsError(f"{path_or_repo} holds no posterior-mean estimator: no key starts with 'mmse_model.'")
+    return {
+        "estimator": load_swinir_weights(make_estimator(), estimate),
+        "velocity": load_k_diffusion_weights(make_velocity(), content),
+        "size": size,
+        "source_noise": float(facts["mmse_noise_std"]),
+    }
+
+
+def read_published(path_or_repo: str | Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """A checkpoint's content, and what it says about itself: lightning's hyper-parameters, or config.json."""
+    path = Path(path_or_repo).expanduser()
+    if path.is_file():
+        content = read_checkpoint(path)
+        facts = content.get("hyper_parameters", {})
+        beside = path.parent / CONFIG
+        if path.suffix == ".safetensors" and beside.is_file():
+            facts = read_json(beside)
+    else:
+        folder = locate(path_or_repo)
+        content, facts = read_checkpoint(folder / WEIGHTS), read_json(folder / CONFIG)
+    if not isinstance(facts, Mapping):
+        raise WeightsError(f"{path_or_repo}: hyper_parameters is a {type(facts).__name__}, not names and values")
+    return content, facts
+
+
+def choose(source: str | Path, name: str, facts: Mapping[str, Any], table: Mapping[str, Any]) -> Any:
+    """The entry of `table` that a checkpoint's fact names."""
+    if facts[name] not in table:
+        raise WeightsError(f"{source}: {name} must be one of {', '.join(table)}; got {facts[name]!r}")
+    return table[facts[name]]
