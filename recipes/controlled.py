@@ -37,7 +37,7 @@ def mean_of(scale: Scale, degradation: str) -> Estimator:
         return stage
     network = Network("SwinIR", {"embed_dim": 120, "depths": (6,) * 5, "num_heads": (6,) * 5})
     return replace(
-        stage, network=network, images=Images("ffhq256", 256), validation=Images("celeba-test", 256, first=64)
+        stage, network=network, images=Images("ffhq256", 256), validation=Images("celeba-test/hq", 256, first=64)
     )
 
 

@@ -1,6 +1,7 @@
 """The scales of every recipe.
 
-'paper'  the paper's own: 512x512 faces (FFHQ), general crops (LSDIR), the test set CelebA-Test
+'paper'  the paper's own: 512x512 faces (FFHQ), general crops (LSDIR), the test set CelebA-Test,
+         in the folders that `pmrf-blocks prepare` makes: DIR/ffhq512, DIR/lsdir512, DIR/celeba-test
 'small'  the same experiment at 64x64 on one processor, in a minute or two a run
 'debug'  every line of it in seconds, which the tests run
 
@@ -34,13 +35,13 @@ def photos(scale: Scale, *, crop: int) -> Images:
 def validation(scale: Scale) -> Images:
     """Faces that scores during training are taken on."""
     if scale == "paper":
-        return Images("celeba-test", 512, first=64)
+        return Images("celeba-test/hq", 512, first=64)
     return Images("faces256/val", SIZE[scale], first=2)
 
 
 def held_out(scale: Scale, split: str) -> Images:
     """Faces that tables are measured on; `split` is 'test' or 'val' (CelebA-Test at the paper's scale)."""
-    return Images("celeba-test" if scale == "paper" else f"faces256/{split}", SIZE[scale])
+    return Images("celeba-test/hq" if scale == "paper" else f"faces256/{split}", SIZE[scale])
 
 
 def watched(scale: Scale, steps: int) -> dict[str, Any]:

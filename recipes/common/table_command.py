@@ -36,6 +36,10 @@ class TableArguments(Common):
     minutes: float | None = None
     """Begin nothing more after so many minutes, and write the page with what there is."""
 
+    save_images: bool = False
+    """Write all measured images as PNG files to RUNS/results, for `pmrf-blocks evaluate`: the paper's own metrics need
+    weights that are not downloaded here."""
+
     def faces(self) -> FaceSet:
         return FaceSet(held_out(self.scale, self.split), self.place().images, limit=self.limit, device=self.device)
 
@@ -79,7 +83,13 @@ def make_table(recipe: Callable[[Scale], Table], arguments: TableArguments) -> P
     table = only(recipe(arguments.scale), arguments)
     place, faces = arguments.place(), arguments.faces()
     results = run_table(
-        table, place, faces, seeds=arguments.seeds, parts=arguments.parts or table.parts, deadline=arguments.deadline()
+        table,
+        place,
+        faces,
+        seeds=arguments.seeds,
+        parts=arguments.parts or table.parts,
+        deadline=arguments.deadline(),
+        save_images=arguments.save_images,
     )
     if world_size() > 1:
         return place.runs

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pmrf_blocks.training import TrainingError
@@ -96,10 +97,12 @@ def run_table(
     seeds: Sequence[int],
     parts: Sequence[str] | None = None,
     deadline: float | None = None,
+    save_images: bool = False,
 ) -> Results:
     """Train and measure the rows, one seed after the other, so that whatever the time allows is a whole table.
 
-    What is finished is read, not done again. `deadline` (time.time()): nothing is begun after it.
+    What is finished is read, not done again. `deadline` (time.time()): nothing is begun after it. `save_images`
+    writes all that is measured as PNG files beside its scores.
     """
     results = Results()
     for seed in seeds:
@@ -109,7 +112,7 @@ def run_table(
                 if not path.exists() and deadline is not None and time.time() > deadline:
                     continue
                 try:
-                    result = measure(part, stage, place, faces)
+                    result = measure(part, stage, place, faces, save_images)
                 except TrainingError as error:
                     results.errors[row.label] = f"seed {seed}: {error}"
                     continue
@@ -137,7 +140,7 @@ def result_path(place: Place, part: str, stage: Any, faces: FaceSet) -> Path:
     return place.runs / "results" / f"{part}-{stage_name(stage)}-{measured_on}.json"
 
 
-def measure(part: str, stage: Any, place: Place, faces: FaceSet) -> dict[str, Any] | None:
+def measure(part: str, stage: Any, place: Place, faces: FaceSet, save_images: bool) -> dict[str, Any] | None:
     """{'scores': ...} of a stage, whose first images are kept beside; None on many processes, which only train:
     one process measures afterwards, by the same command without torchrun."""
     path = result_path(place, part, stage, faces)
@@ -145,11 +148,16 @@ def measure(part: str, stage: Any, place: Place, faces: FaceSet) -> dict[str, An
         if not path.exists():
             trained(stage, place)
         return None
-    return remembered(path, partial(compute, part, stage, place, faces, path.with_suffix(".pt")))
+    if save_images and not path.with_suffix("").is_dir():
+        path.unlink(missing_ok=True)  # the scores alone are there: make the images again
+    return remembered(path, partial(compute, part, stage, place, faces, path, save_images))
 
 
 @torch.no_grad()
-def compute(part: str, stage: Any, place: Place, faces: FaceSet, pictures: Path) -> dict[str, Any]:
+def compute(
+    part: str, stage: Any, place: Place, faces: FaceSet, path: Path, save_images: bool = False
+) -> dict[str, Any]:
+    """Scores of a stage; its first images go beside `path`, and all of them, with the originals, if asked for."""
     with torch.enable_grad():
         network = trained(stage, place).to(faces.device)
     target = faces.clean
@@ -162,10 +170,21 @@ def compute(part: str, stage: Any, place: Place, faces: FaceSet, pictures: Path)
         else:
             velocity = None if part == "source" else network
             images = restore(flow_ends(stage, place).to(faces.device), velocity, degraded, faces.device)
-    pictures.parent.mkdir(parents=True, exist_ok=True)
-    torch.save((images[:SHOWN] * 255.0).round().to(torch.uint8), pictures)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save((images[:SHOWN] * 255.0).round().to(torch.uint8), path.with_suffix(".pt"))
+    if save_images:
+        write_images(images, path.with_suffix(""))
+        write_images(target, path.parent / "originals")
     parameters = sum(p.numel() for p in network.parameters())
     return {"scores": faces.scores(images, target), "stage": stage_name(stage), "parameters": parameters}
+
+
+def write_images(images: Tensor, folder: Path) -> None:
+    """PNG files named by number, as `pmrf-blocks evaluate` takes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images):
+        pixels = (image * 255.0).round().to(torch.uint8).permute(1, 2, 0)
+        Image.fromarray(pixels.numpy()).save(folder / f"{number:05d}.png")
 
 
 def verdict(claim: Claim, results: Results, higher: Mapping[str, bool]) -> str:

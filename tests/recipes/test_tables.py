@@ -55,6 +55,11 @@ def test_a_table_trains_measures_and_is_not_done_again(arguments, runs):
     record = json.loads(page.with_suffix(".json").read_text())
     assert set(record["scores"]["restoration: Sim-VAE"]) == {"0", "1"}
     assert page.with_suffix(".jpg").stat().st_size > 1000
+    images = replace(arguments, rows=("Sim-VAE",), parts=("reconstruction",), save_images=True)
+    make_table(table2_architecture, images)
+    saved = sorted(runs.glob("results/reconstruction-*/*.png"))
+    assert [path.name for path in saved] == ["00000.png", "00001.png"]
+    assert len(list((runs / "results" / "originals").iterdir())) == 2
     before = stamps(runs)
     # the same autoencoder and flow are a row of another table too: nothing is trained for it
     make_table(table3_channels, replace(arguments, rows=("32 channels",)))
