@@ -47,6 +47,16 @@ def _radius(step: Step) -> int:
     raise TypeError(f"no receptive field is known for {step}")
 
 
+def halo(steps: Sequence[Step]) -> int:
+    """Rows of the network's input, beyond those below a tile itself, that the tile depends on at each side at most."""
+    unit = 1024  # a tile far from any border, of whole pixels of every level
+    grow = output_size(steps, unit)
+    low, high = grow, 2 * grow
+    for step in reversed(steps):
+        low, high = input_span(step, (low, high))
+    return max(unit - low, high - 2 * unit)
+
+
 def output_place(step: Step, position: int) -> int:
     """Where a layer puts what it makes of input row `position`."""
     if isinstance(step, Downsample):
