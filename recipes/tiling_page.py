@@ -113,9 +113,9 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         "",
         "Root mean square difference between tiled and untiled, in standard deviations of the untiled result: the "
         "encoder's mean, and the decoder's image. "
-        f"{count} image{'s' * (count > 1)} at {arguments.size}x{arguments.size}, float32; tiles in pixels. Networks of the shipped one's "
-        f"size; weights are random but where 'trained' is said. Made by `python -m recipes.tiling_page`, commit "
-        f"{environment['revision']}, {environment['processor']}.",
+        f"{count} image{'s' * (count > 1)} at {arguments.size}x{arguments.size}, float32; tiles in pixels. Networks "
+        "of the shipped one's size; weights are random but where 'trained' is said. Made by "
+        f"`python -m recipes.tiling_page`, commit {environment['revision']}, {environment['processor']}.",
         "",
         f"| network | {' | '.join(header)} | why not exact |",
         "|---|" + "--:|" * len(header) + "---|",

@@ -69,6 +69,7 @@ class Restorer(nn.Module, SavedPipeline):
         posterior_mean_only: bool = False,
         dtype: torch.dtype = torch.float32,
         progress: Progress | None = None,
+        tile: int | None = None,
     ) -> Restored:
         """Restore degraded images.
 
@@ -81,6 +82,8 @@ class Restorer(nn.Module, SavedPipeline):
             posterior_mean_only: stop after the first stage: least distortion, blurred.
             dtype: torch.bfloat16 runs the networks under autocast; the flow's state stays float32.
             progress: called as progress(done, steps) after each solver step.
+            tile: LatentPMRF encodes and decodes this many pixels squared at a time, in bounded memory; a Sim-VAE's
+                result is the same. For images far beyond `size`; estimator and flow still see the whole.
 
         Raises ValueError for a bad argument, NonFiniteError naming the stage where values stop being finite.
         """
@@ -95,21 +98,21 @@ class Restorer(nn.Module, SavedPipeline):
             mean = finite("posterior mean", self.estimator(images).float()).clamp(0, 1)
             if posterior_mean_only:
                 return Restored(mean, mean, 0)
-            source = self._source(mean)
+            source = self._source(mean, tile)
             if noise_level:
                 source = source + noise_level * self._noise(source, seeds)
             flow = integrate(self._velocity, source, steps=steps, solver=solver, progress=progress)
-            image = self._image(finite("flow", flow.x), (mean.shape[-2], mean.shape[-1]))
+            image = self._image(finite("flow", flow.x), (mean.shape[-2], mean.shape[-1]), tile)
         return Restored(finite("decode", image).clamp(0, 1), mean, flow.nfe)
 
-    def _source(self, mean: Tensor) -> Tensor:
+    def _source(self, mean: Tensor, tile: int | None) -> Tensor:
         """Where the flow starts, from the clipped posterior mean."""
         raise NotImplementedError
 
     def _velocity(self, x: Tensor, t: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _image(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+    def _image(self, x: Tensor, size: tuple[int, int], tile: int | None) -> Tensor:
         """The image (B, 3, *size) from where the flow ends."""
         raise NotImplementedError
 
@@ -159,13 +162,13 @@ class PMRF(Restorer):
         (ohayonguy/PMRF_blind_face_image_restoration), in eval mode. WeightsError says what does not fit."""
         return cls(**published_parts(path_or_repo)).to(device).eval()
 
-    def _source(self, mean: Tensor) -> Tensor:
+    def _source(self, mean: Tensor, tile: int | None) -> Tensor:
         return mean
 
     def _velocity(self, x: Tensor, t: Tensor) -> Tensor:
         return self.velocity(x, t).float()
 
-    def _image(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+    def _image(self, x: Tensor, size: tuple[int, int], tile: int | None) -> Tensor:
         return x
 
 
@@ -193,16 +196,21 @@ class LatentPMRF(Restorer):
         self.autoencoder = autoencoder
         self.velocity = velocity
 
-    def _source(self, mean: Tensor) -> Tensor:
-        latent = self.autoencoder.normalize(self.autoencoder.encode(2.0 * mean - 1.0).mode().float())
-        return finite("encode", latent)
+    def _source(self, mean: Tensor, tile: int | None) -> Tensor:
+        x = 2.0 * mean - 1.0
+        posterior = self.autoencoder.encode(x) if tile is None else self.autoencoder.encode_tiled(x, tile=tile)
+        return finite("encode", self.autoencoder.normalize(posterior.mode().float()))
 
     def _velocity(self, x: Tensor, t: Tensor) -> Tensor:
         return self.velocity(x, t).float()
 
-    def _image(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        image = self.autoencoder.decode(self.autoencoder.denormalize(x))[..., : size[0], : size[1]]
-        return 0.5 * (image.float() + 1.0)
+    def _image(self, x: Tensor, size: tuple[int, int], tile: int | None) -> Tensor:
+        z = self.autoencoder.denormalize(x)
+        if tile is None:
+            image = self.autoencoder.decode(z)
+        else:
+            image = self.autoencoder.decode_tiled(z, tile=max(1, tile // self.autoencoder.downsampling))
+        return 0.5 * (image[..., : size[0], : size[1]].float() + 1.0)
 
 
 def finite(stage: str, x: Tensor) -> Tensor:

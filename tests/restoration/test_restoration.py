@@ -60,6 +60,17 @@ def test_any_size_in_the_unit_range(kind, batch, height, width):
     assert restored.nfe == (0 if kind is PosteriorMean else 3)
 
 
+def test_tiles_give_the_same_result_and_are_used(monkeypatch, generator):
+    restorer, images = build(LatentPMRF), torch.rand(1, 3, 41, 64, generator=generator)
+    whole = restorer.restore(images).image
+    torch.testing.assert_close(restorer.restore(images, tile=16).image, whole, rtol=0, atol=1e-5)
+    for name in ("encode", "decode"):
+        monkeypatch.delattr(SimVAE, name)
+    assert torch.isfinite(restorer.restore(images, tile=16).image).all()
+    with pytest.raises(ValueError, match="tile must be at least 2 pixels"):
+        restorer.restore(images, tile=1)
+
+
 def test_latent_pmrf_is_its_stages(generator):
     """Estimate, encode, two Euler steps, decode: written out."""
     model = build(LatentPMRF, source_noise=0.0)
