@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,14 +90,20 @@ def load_restorer(path_or_repo: str | Path, *, device: str | torch.device = "cpu
         kind, networks, settings = config["pipeline"], config["networks"], config["settings"]
     except KeyError as error:
         raise WeightsError(f"{folder / CONFIG} is no pipeline's: {error} is missing") from None
+    if not isinstance(networks, Mapping) or not isinstance(settings, Mapping):
+        raise WeightsError(f"{folder / CONFIG} is no pipeline's: networks and settings must be JSON objects")
     if kind not in PIPELINES:
         raise WeightsError(f"{folder / CONFIG}: pipeline must be one of {', '.join(PIPELINES)}; got {kind!r}")
     parts = {}
     for name, network in networks.items():
-        if network not in NETWORKS:
+        if not isinstance(network, str) or network not in NETWORKS:
             raise WeightsError(f"{folder / CONFIG}: {name} must be one of {', '.join(NETWORKS)}; got {network!r}")
         place = folder.parent if name in config.get("shared", ()) else folder
         parts[name] = getattr(import_module(NETWORKS[network]), network).from_pretrained(place / name)
     if kind == "PosteriorMean":
-        settings = {"size": settings["size"]}
-    return getattr(pipelines, kind)(**parts, **settings).to(device).eval()
+        settings = {name: value for name, value in settings.items() if name == "size"}
+    try:
+        restorer = getattr(pipelines, kind)(**parts, **settings)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{folder / CONFIG} does not describe a {kind}: {error}") from None
+    return restorer.to(device).eval()

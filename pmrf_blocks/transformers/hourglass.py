@@ -74,6 +74,10 @@ class HourglassTransformer(nn.Module, Pretrained):
                 f"in_channels, out_channels and patch_size must be at least 1; got {in_channels}, {out_channels}, "
                 f"{patch_size}"
             )
+        if mapping_width < 2 or mapping_width % 2 or mapping_depth < 0:
+            raise ValueError(
+                f"mapping_width must be even, and mapping_depth at least 0; got {mapping_width}, {mapping_depth}"
+            )
         if split not in ("linear", "conv"):
             raise ValueError(f"split must be one of 'linear', 'conv'; got {split!r}")
         self.in_channels, self.levels, self.patch_size = in_channels, tuple(specs), patch_size

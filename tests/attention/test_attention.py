@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pmrf_blocks.attention import (
@@ -40,6 +40,7 @@ def naive(q, k, v, kernel, dilation, scale):
     return out
 
 
+@settings(max_examples=15)
 @given(data=st.data())
 def test_every_backend_equals_the_naive_loop(data):
     height, width = data.draw(st.integers(1, 22)), data.draw(st.integers(1, 22))

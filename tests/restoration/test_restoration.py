@@ -242,3 +242,39 @@ def test_comparison_places_every_tile():
     assert {(255, 0, 0), (0, 0, 255)} <= colours
     with pytest.raises(ValueError, match="at least one image"):
         comparison([])
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"settings": {"size": "large"}}, "does not describe a PMRF: '<' not supported"),
+        ({"settings": {"size": 16, "sizes": 1}}, "does not describe a PMRF: .*unexpected keyword argument 'sizes'"),
+        ({"settings": []}, "networks and settings must be JSON objects"),
+        ({"networks": {"estimator": "UNet"}}, "does not describe a PMRF: .*missing 1 required .*'velocity'"),
+        ({"networks": {"estimator": ["UNet"]}}, "estimator must be one of SimVAE"),
+        ({"networks": {"estimator": "HourglassTransformer"}}, "describes a UNet, not a HourglassTransformer"),
+    ],
+)
+def test_a_config_that_lies(tmp_path, change, complaint):
+    build(PMRF).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(WeightsError, match=complaint):
+        load_restorer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"mapping_width": 32}, "does not fit HourglassTransformer; .* of another shape"),
+        ({"in_channels": 10**9}, "of another shape: patch_in.proj.weight"),
+        ({"levels": [{"width": "32", "depth": 1}]}, "does not describe"),
+        ({"levels": [{"width": 32, "depth": 1, "heads": 3}]}, "unexpected keyword argument 'heads'"),
+    ],
+)
+def test_a_network_whose_config_lies_about_shapes(tmp_path, change, complaint):
+    build(PMRF).velocity.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(WeightsError, match=complaint):
+        HourglassTransformer.from_pretrained(tmp_path)

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pmrf_blocks.attention import axial_positions
@@ -119,6 +119,7 @@ def test_a_layer_is_its_description(cosine, depthwise, generator):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=12)
 @given(batch=st.integers(1, 2), height=st.integers(1, 20), width=st.integers(1, 20))
 def test_any_size(form, batch, height, width):
     x = torch.zeros(batch, 3, height, width)
@@ -168,17 +169,29 @@ def test_fourier_features_do_not_depend_on_the_global_state():
     assert torch.equal(first, tiny().time_emb.weight)
 
 
-@pytest.mark.parametrize("form", FORMS)
+DERIVED = {  # every kind of attention; the smallest sizes at which windows are cut at the border
+    "pmrf": {},
+    "latent": FORMS["latent"],
+    "shifted": {"levels": (Level(16, 2, "shifted_window", window_size=3, head_width=16),), "patch_size": 1},
+}
+
+
+@pytest.mark.parametrize("form", DERIVED)
 def test_forward_and_second_derivatives(form):
-    model = filled(tiny(**FORMS[form]), std=0.3).double()
-    x = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    model = filled(tiny(**DERIVED[form]), std=0.3).double()
+    height, width = (8, 8) if form == "pmrf" else (4, 4)
+    x = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     t = torch.tensor([0.3], dtype=torch.float64)
-    assert torch.autograd.gradgradcheck(lambda x: model(x, t), x.clone().requires_grad_(), fast_mode=True)
+    leaves = x.clone().requires_grad_(), t.clone().requires_grad_()
+    assert torch.autograd.gradgradcheck(model, leaves, fast_mode=True)
     direction = (torch.ones_like(x), torch.ones_like(t))
-    _, ours = torch.func.jvp(lambda x, t: model(x, t), (x, t), direction)
+    _, ours = torch.func.jvp(model, (x, t), direction)
     h = 1e-6
     plus, minus = (model(x + s * h * direction[0], t + s * h * direction[1]) for s in (1, -1))
     torch.testing.assert_close(ours, (plus - minus) / (2 * h), rtol=1e-4, atol=1e-5)
+    narrow = [tuple(part.float() for part in pair) for pair in ((x, t), direction)]
+    _, rough = torch.func.jvp(model.float(), *narrow)  # as distillation in float32 takes it
+    assert float(((rough.double() - ours).norm() / ours.norm()).detach()) < 1e-3
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -265,6 +278,7 @@ def test_backend_can_be_changed_and_is_not_saved(generator, tmp_path):
         ({"levels": ()}, "at least one level"),
         ({"split": "bilinear"}, "split must be one of 'linear', 'conv'; got 'bilinear'"),
         ({"backend": "fast"}, "backend must be one of"),
+        ({"mapping_width": 17}, "mapping_width must be even, and mapping_depth at least 0; got 17, 1"),
         ({"in_channels": 0}, "in_channels, out_channels and patch_size must be at least 1; got 0, 0, 2"),
     ],
 )
