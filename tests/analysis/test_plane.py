@@ -19,6 +19,9 @@ from pmrf_blocks.analysis import (
 )
 from pmrf_blocks.analysis.plane import to_csv
 from pmrf_blocks.cli import main
+from pmrf_blocks.metrics import METRICS, Evaluation, find_protocol
+from pmrf_blocks.metrics import evaluation as metrics
+from pmrf_blocks.metrics.report import render
 
 PSNR, FID = Axis("psnr", higher=True), Axis("fid", higher=False)
 
@@ -105,6 +108,28 @@ def test_an_evaluation_is_read(tmp_path):
     ]
     with pytest.raises(EvaluationError, match="holds 2 methods"):
         read_evaluations(f"X={both}")
+
+
+def test_what_evaluate_writes_is_read(tmp_path):
+    measured = Evaluation(
+        method="restored", folder="x", protocol=find_protocol("celeba-test"), names=["a", "b"], per_image={},
+        scores={
+            "psnr": metrics.Score(25.0, (24.0, 26.0), 2), "lpips": metrics.Score(unavailable="install pyiqa"),
+            "fd_efficientnet_lite0": metrics.Score(3.5, None, 2),
+        },
+    )  # fmt: skip
+    (tmp_path / "e.json").write_text(render([measured], "json", {"seed": 0}))
+    (read,) = read_evaluations(str(tmp_path / "e.json"))
+    assert read.scores == {
+        "psnr": Score(25.0, 24.0, 26.0, higher=True), "fd_efficientnet_lite0": Score(3.5, higher=False)
+    }  # fmt: skip
+    assert read.protocol == f"celeba-test {find_protocol('celeba-test').digest}"
+    assert main(["plane", str(tmp_path / "e.json")]) == 0
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_directions_are_those_of_the_metrics(name):
+    assert higher_is_better(name) is (METRICS[name].better == "higher")
 
 
 @pytest.mark.parametrize(
