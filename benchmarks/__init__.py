@@ -20,6 +20,7 @@ BENCHMARKS = (
     "transformer",
     "restoration",
     "degradation",
+    "evaluation",
     "training_step",
     "cuda_attention",
     "cuda_resize",

@@ -152,7 +152,7 @@ class Evaluator:
                 progress(len(indices))
         scores = {name: Score(unavailable=reason) for name, reason in unavailable.items()}
         per_image = {name: torch.cat(values) for name, values in collected.items()}
-        scores |= {name: self._score(values) for name, values in per_image.items()}
+        scores |= {name: self._score(values, METRICS[name].squares) for name, values in per_image.items()}
         for name in distances:
             value = self._distance(name, features[METRICS[name].extractor])
             scores[name] = Score(value, None, len(restored))
@@ -266,12 +266,15 @@ class Evaluator:
             mmd_rbf(gathered.features, reference.features, sigma=p.mmd_sigma, scale=p.mmd_scale, biased=p.mmd_biased)
         )
 
-    def _score(self, values: Tensor) -> Score:
+    def _score(self, values: Tensor, squares: bool) -> Score:
         interval = None
+        values = values.square() if squares else values
+        mean = float(values.mean())
         if self.resamples and len(values) > 1 and bool(torch.isfinite(values).all()):
             generator = torch.Generator().manual_seed(self.seed)
             interval = bootstrap_interval(values, generator=generator, resamples=self.resamples)
-        return Score(float(values.mean()), interval, len(values))
+            interval = (interval[0] ** 0.5, interval[1] ** 0.5) if squares else interval
+        return Score(mean**0.5 if squares else mean, interval, len(values))
 
 
 def _finite_or_infinite(values: Tensor, name: str, names: list[str]) -> Tensor:

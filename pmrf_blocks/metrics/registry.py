@@ -24,6 +24,7 @@ class Metric:
     compares: 'reference' or 'posterior mean' image by image, 'nothing', or 'distribution' of the reference set.
     extractor: name of the network in EXTRACTORS that it needs, or ''.
     stand_in: what it stands in for; such numbers are labelled in every table.
+    squares: the set's number is the root of the mean square of the images' numbers, not their mean.
     """
 
     label: str
@@ -31,6 +32,7 @@ class Metric:
     compares: str
     extractor: str = ""
     stand_in: str = ""
+    squares: bool = False
 
 
 METRICS: dict[str, Metric] = {
@@ -45,7 +47,7 @@ METRICS: dict[str, Metric] = {
     "lmd": Metric("LMD", "lower", "reference", "awing"),
     "deg_dlib": Metric("Deg-dlib", "lower", "reference", "dlib_embedding", "Deg (ArcFace)"),
     "lmd_dlib": Metric("LMD-dlib", "lower", "reference", "dlib_landmarks", "LMD (98 points of AWing)"),
-    "ind_rmse": Metric("IndRMSE", "lower", "posterior mean"),
+    "ind_rmse": Metric("IndRMSE", "lower", "posterior mean", squares=True),
     "niqe": Metric("NIQE", "lower", "nothing"),
     "clip_iqa": Metric("CLIP-IQA", "higher", "nothing"),
     "musiq": Metric("MUSIQ", "higher", "nothing"),

@@ -160,7 +160,11 @@ def test_posterior_mean_is_compared_with_it(folders):
     evaluator = Evaluator(PLAIN, metrics=("ind_rmse",), posterior_mean=folders / "mean")
     x, y = tensors(folders / "out"), tensors(folders / "mean")
     expected = [255 * float((a - b).square().mean().sqrt()) for a, b in zip(x, y)]
-    assert evaluator.evaluate(folders / "out").per_image["ind_rmse"] == pytest.approx(expected, rel=1e-5)
+    result = evaluator.evaluate(folders / "out")
+    assert result.per_image["ind_rmse"] == pytest.approx(expected, rel=1e-5)
+    score = result.scores["ind_rmse"]
+    assert score.value == pytest.approx(float(np.mean(np.square(expected)) ** 0.5), rel=1e-5)  # of the set, not a mean
+    assert min(expected) - 1e-5 <= score.interval[0] < score.value < score.interval[1] <= max(expected) + 1e-5
 
 
 def test_one_image_has_no_distribution(folders, small_extractor):
