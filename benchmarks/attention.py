@@ -26,6 +26,10 @@ def backend(name: str, tensors: list[Tensor], kernel: int, *, backward: bool, se
 
     def build() -> Call:
         attend = _function(name, settings)
+        if backward and name in ("natten", "flex") and settings.device.type == "cpu":
+            raise Missing("FlexAttention, which natten calls too, has no backward pass on a processor")
+        if name == "flex":
+            attend(*tensors[:3], kernel)  # compiles it: not to be timed
         if not backward:
             return lambda: attend(*tensors[:3], kernel)
         leaves = [x.clone().requires_grad_() for x in tensors[:3]]

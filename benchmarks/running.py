@@ -99,8 +99,12 @@ def compare(comparison: Comparison, settings: Settings) -> dict[str, Any]:
             first[name] = observe(calls[name], settings.device)
         except Missing as reason:
             row["left_out"][name] = str(reason)
+        except Exception as error:  # a peer that breaks, or runs out of memory, must not end the run
+            calls.pop(name, None)
+            row["left_out"][name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
     row["ours"] = next(iter(comparison.contenders))
     if row["ours"] not in calls:
+        row["failed"] = row["left_out"][row["ours"]]
         return row
     if comparison.tolerance is not None:
         results = {name: first[name].result for name in calls}

@@ -3,6 +3,7 @@
 blind_face.py  BlindFaceDegradation, the published pipeline
 controlled.py  denoising, inpainting, colourisation, super-resolution of PMRF's controlled experiments
 blur.py        gaussian_kernel(), GaussianBlur
+shrinking_blur.py  both in one, quickly
 resize.py      Resize
 noise.py       GaussianNoise, RandomMask, Greyscale
 jpeg.py        JPEG

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pmrf_blocks.degradations.blur import filter2d, gaussian_kernel
+from pmrf_blocks.degradations.blur import gaussian_kernel
 from pmrf_blocks.degradations.checks import check_images, uniform
 from pmrf_blocks.degradations.jpeg import compress
 from pmrf_blocks.degradations.noise import Greyscale
-from pmrf_blocks.degradations.resize import resize
+from pmrf_blocks.degradations.shrinking_blur import blur_and_shrink, enlarge
 
 Range = tuple[float, float]
 
@@ -101,18 +101,20 @@ class BlindFaceDegradation:
         p = parameters
         height, width = x.shape[-2:]
         kernels = gaussian_kernel(p.kernel_size, p.sigma_x, p.sigma_y, p.theta).to(x.device)
-        blurred = filter2d(x, kernels)
         quality = p.quality.to(x)
         noise_levels, factors, seeds = p.noise.tolist(), p.factor.tolist(), p.noise_seed.tolist()
-        results = []
+        greys = p.grey.tolist()
+        degraded = torch.empty_like(x)
         for i in range(len(x)):  # every image has a size of its own in between
-            small = resize(blurred[i : i + 1], max(1, int(height / factors[i])), max(1, int(width / factors[i])))
+            low = (max(1, int(height / factors[i])), max(1, int(width / factors[i])))
+            small = blur_and_shrink(x[i : i + 1], kernels[i], *low)
             own = torch.Generator(x.device).manual_seed(seeds[i])
             small = small + noise_levels[i] * torch.randn(small.shape, generator=own, device=x.device, dtype=x.dtype)
-            results.append(resize(compress(small.clamp(0, 1), quality[i : i + 1]), height, width))
-        degraded = torch.cat(results)
-        if bool(p.grey.any()):
-            grey = p.grey.to(x.device).view(-1, 1, 1, 1)
-            degraded = torch.where(grey, self._to_grey(degraded), degraded)
-            x = torch.where(grey, self._to_grey(x), x)
-        return (degraded * 255.0).round().clamp(0, 255) / 255.0, x
+            small = compress(small.clamp(0, 1), quality[i : i + 1])
+            result = enlarge(small, height, width)
+            if greys[i]:
+                result = self._to_grey(result).contiguous()
+            degraded[i] = result.mul_(255.0).round_().div_(255.0)[0]  # in [0, 1], as means of such values are
+        if any(greys):
+            x = torch.where(p.grey.to(x.device).view(-1, 1, 1, 1), self._to_grey(x), x)
+        return degraded, x

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from pmrf_blocks.degradations.checks import check_images
 
+LARGE = 15  # sides of kernels from here on are quicker in the Fourier domain than as sums
+
 
 def gaussian_kernel(size: int, sigma_x: float | Tensor, sigma_y: float | Tensor, theta: float | Tensor = 0.0) -> Tensor:
     """Bivariate Gaussian as BasicSR samples it: (size, size), or (B, size, size) for tensors (B,); sums to 1.
@@ -33,13 +35,16 @@ def gaussian_kernel(size: int, sigma_x: float | Tensor, sigma_y: float | Tensor,
 
 def filter2d(x: Tensor, kernel: Tensor) -> Tensor:
     """Correlate each image of (B, C, H, W) with its kernel (B, k, k); borders mirrored without the edge pixel, as
-    OpenCV's filter2D does by default (BORDER_REFLECT_101), for kernels of any size."""
+    OpenCV's filter2D does by default (BORDER_REFLECT_101), for kernels of any size. Large ones go through the Fourier
+    transform."""
     batch, channels, height, width = x.shape
     half = kernel.shape[-1] // 2
     if half < min(height, width):
         x = F.pad(x, (half, half, half, half), mode="reflect")
     else:
-        x = x[:, :, _mirrored(height, half, x.device)][:, :, :, _mirrored(width, half, x.device)]
+        x = x[:, :, mirrored(height, half, x.device)][:, :, :, mirrored(width, half, x.device)]
+    if kernel.shape[-1] >= LARGE:
+        return _through_fourier(x, kernel.to(x.dtype))
     weights = kernel.to(x.dtype).repeat_interleave(channels, 0)[:, None]
     x = x.reshape(1, batch * channels, *x.shape[2:])
     return F.conv2d(x, weights, groups=batch * channels).view(batch, channels, height, width)
@@ -63,7 +68,28 @@ class GaussianBlur:
         return filter2d(x, kernel if kernel.ndim == 3 else kernel.expand(len(x), -1, -1))
 
 
-def _mirrored(size: int, pad: int, device: torch.device) -> Tensor:
+def _through_fourier(x: Tensor, kernel: Tensor) -> Tensor:
+    """Correlation of (B, C, H, W) with (B, k, k) where the kernel lies inside: (B, C, H - k + 1, W - k + 1)."""
+    size = [quick_length(side) for side in x.shape[-2:]]
+    spectrum = torch.fft.rfft2(x, s=size)
+    spectrum *= torch.fft.rfft2(kernel, s=size).conj()[:, None]
+    height, width = (side - kernel.shape[-1] + 1 for side in x.shape[-2:])
+    return torch.fft.irfft2(spectrum, s=size)[..., :height, :width]
+
+
+def quick_length(size: int) -> int:
+    """The next even number of which 2, 3, 5 and 7 are the only prime factors: Fourier transforms like those."""
+    while True:
+        rest = size
+        for prime in (2, 3, 5, 7):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1 and size % 2 == 0:
+            return size
+        size += 1
+
+
+def mirrored(size: int, pad: int, device: torch.device) -> Tensor:
     """Index of every padded position in 0..size-1, mirrored as often as it takes."""
     if size == 1:
         return torch.zeros(1 + 2 * pad, dtype=torch.long, device=device)

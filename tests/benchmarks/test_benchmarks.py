@@ -102,6 +102,17 @@ def test_a_missing_peer_is_one_line():
         peer("no_such_package")
 
 
+def broken():
+    raise RuntimeError("out of memory\nand much more")
+
+
+def test_a_peer_that_breaks_does_not_end_the_run():
+    row = compare(Comparison("w", {"ours": work(1.0), "peer": lambda: broken}), TINY)
+    assert row["left_out"] == {"peer": "RuntimeError: out of memory"}
+    assert set(row["measured"]) == {"ours"}
+    assert compare(Comparison("w", {"ours": broken}), TINY)["failed"] == "RuntimeError: out of memory"
+
+
 def test_goals_and_losses():
     goals = (Goal("peer", 3), Goal("peer", 9), Goal("gone", 2), Goal("", 0.05, "seconds"), Goal("", 0.001, "seconds"))
     contenders = {"ours": taking(0.004), "peer": taking(0.02)}
