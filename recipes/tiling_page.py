@@ -129,8 +129,10 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         text.append(f"| {name} | {' | '.join(cells)} | {why or 'exact'} |")
     text += [
         "",
-        "What random weights say of attention and group norm is no promise for trained ones: a trained network may "
-        "lean on what it sees of the whole image more, or less. Measure yours with `--models FOLDER`.",
+        "0: a tile and its halo hold the whole image. Where tiles are blended, the difference has two parts: what the "
+        "network sees of the whole image, and the tiles' own edges, which are padded with zeros. Both shrink as tiles "
+        "grow. Random weights are no promise for trained ones, which may lean on the whole image more, or less: measure "
+        "yours with `--models FOLDER`.",
     ]
     return "\n".join(text) + "\n"
 
