@@ -131,8 +131,8 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         "",
         "0: a tile and its halo hold the whole image. Where tiles are blended, the difference has two parts: what the "
         "network sees of the whole image, and the tiles' own edges, which are padded with zeros. Both shrink as tiles "
-        "grow. Random weights are no promise for trained ones, which may lean on the whole image more, or less: measure "
-        "yours with `--models FOLDER`.",
+        "grow. Random weights are no promise for trained ones, which may lean on the whole image more, or less: "
+        "measure yours with `--models FOLDER`.",
     ]
     return "\n".join(text) + "\n"
 
