@@ -18,6 +18,7 @@ from pmrf_blocks.data import ImageDataset, JoinedDataset, find_images
 from pmrf_blocks.degradations import build_degradation
 from pmrf_blocks.estimators import load_swinir_weights
 from pmrf_blocks.losses import REAL_ESRGAN_WEIGHTS, EfficientNetLiteFeatures, PerceptualLoss, VGG19Features
+from pmrf_blocks.restoration import BUNDLED
 from pmrf_blocks.training import (
     AutoencoderTask,
     PairDataset,
@@ -103,6 +104,8 @@ def trained(stage: Stage, place: Place) -> Any:
 
 
 def load_published(stage: Stage, source: str) -> Any:
+    if source == "bundled":
+        source = str(BUNDLED / type(stage).__name__.lower())
     if isinstance(stage, Autoencoder):
         repo, _, subfolder = (source, "", "") if Path(source).exists() else source.partition(":")
         return load_autoencoder(repo, subfolder=subfolder).eval()

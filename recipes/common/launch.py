@@ -16,7 +16,7 @@ import tyro
 
 from recipes.common.fitting import Place, trained
 from recipes.common.sizes import Scale
-from recipes.common.stages import Stage, essence, with_seed
+from recipes.common.stages import Estimator, Stage, essence, with_seed
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ class Common:
     vgg19: Path | None = None
     """torchvision's vgg19 weights (vgg19-dcbb9e9d.pth), for the paper's perceptual loss."""
     estimator: str | None = None
-    """A finished posterior-mean estimator: DifFace's .pth file, a folder or a hub id. Trained here when not given."""
+    """A finished posterior-mean estimator: DifFace's .pth file, a folder, a hub id, or 'bundled', the one that ships
+    (at the smaller scales). Trained here when not given."""
+    autoencoder: str | None = None
+    """A finished autoencoder for latent flows: a folder or hub id in diffusers layout, or 'bundled'."""
     device: str | None = None
     """'cpu', 'cuda', ...; the fastest there is when not given."""
     threads: int | None = None
@@ -55,20 +58,24 @@ class Common:
             changes["gradient_checkpointing"] = True
         return Place(self.data, self.runs, self.device, self.vgg19, changes)
 
-    def with_estimator(self, stage: Any) -> Any:
-        """The stage on the finished estimator that was asked for; other degradations than its own train theirs."""
-        inner = getattr(stage, "estimator", None)
-        if self.estimator is None or inner is None or inner.degradation != "blind-face":
-            return stage
-        return replace(stage, estimator=replace(inner, published=self.estimator))
+    def with_finished(self, stage: Any) -> Any:
+        """The stage on the finished networks that were asked for; other degradations than blind-face train theirs."""
+        if isinstance(stage, Estimator):
+            fits = self.estimator is not None and stage.degradation == "blind-face"
+            return replace(stage, published=self.estimator) if fits else stage
+        changes = {}
+        for name in ("estimator", "latent_estimator"):
+            if getattr(stage, name, None) is not None:
+                changes[name] = self.with_finished(getattr(stage, name))
+        if self.autoencoder is not None and getattr(stage, "autoencoder", None) is not None:
+            changes["autoencoder"] = replace(stage.autoencoder, published=self.autoencoder)
+        return replace(stage, **changes) if changes else stage
 
 
 @dataclass(frozen=True)
 class Arguments(Common):
     seed: int = 0
     """Of the start, the order of the images, their crops, degradations and noise."""
-    autoencoder: str | None = None
-    """A finished autoencoder for a latent flow: a folder or hub id in diffusers layout."""
     precision: Literal["fp32", "bf16"] | None = None
     """The recipe's own when not given."""
     accumulate: int = 1
@@ -92,11 +99,11 @@ def launch(recipe: Callable[[Scale], Stage], description: str | None) -> None:
 
 def chosen(arguments: Arguments, stage: Any) -> Any:
     """The recipe's stage with what the command line changes of it."""
-    stage = arguments.with_estimator(with_seed(stage, arguments.seed))
-    if arguments.autoencoder is not None:
-        if getattr(stage, "autoencoder", None) is None:
-            sys.exit("--autoencoder: this recipe trains in pixels, or trains an autoencoder itself")
-        stage = replace(stage, autoencoder=replace(stage.autoencoder, published=arguments.autoencoder))
+    if arguments.autoencoder is not None and getattr(stage, "autoencoder", None) is None:
+        sys.exit("--autoencoder: this recipe trains in pixels, or trains an autoencoder itself")
+    if arguments.estimator is not None and isinstance(stage, Estimator):
+        sys.exit("--estimator: this recipe trains one itself")
+    stage = arguments.with_finished(with_seed(stage, arguments.seed))
     changes: dict[str, Any] = {"accumulate": arguments.accumulate}
     if arguments.precision is not None:
         changes["precision"] = arguments.precision

@@ -26,13 +26,21 @@ CREDITS = {
     "(CC BY 4.0).",
     "faces256/val": "The faces are synthetic, of the kind that was trained on but apart from it.",
 }
+SCALE_NOTES = {
+    "small": "Every run here took less than a minute of one processor core and is far from converged: what the rows "
+    "show is which learns faster from few images, not where each would end. The paper's numbers are at another scale, "
+    "on other images and by other feature networks; they stand here for the order of the rows alone.",
+    "debug": "Two steps of the smallest networks: these numbers show that the recipe runs, and nothing else.",
+}
 HIGHER = {name: score.higher for name, score in SCORES.items()}
 
 
-def scale_line(stage: Any) -> str:
-    """What was trained, in a sentence: steps, batches, sizes."""
+def scale_line(stage: Any, *, whole: bool = True) -> str:
+    """What was trained, in a sentence: steps, batches, sizes; of a flow not `whole`, its autoencoder alone."""
     parts = []
-    if isinstance(stage, Flow):
+    if isinstance(stage, Flow) and not whole:
+        inner: list[Any] = [stage.autoencoder]
+    elif isinstance(stage, Flow):
         space = "pixels" if stage.autoencoder is None else "latents"
         parts.append(f"flow in {space}: {run_line(stage)}")
         inner = [stage.autoencoder, stage.estimator]
@@ -55,28 +63,34 @@ def run_line(stage: Any) -> str:
 
 
 def part_table(part: str, rows: Sequence[Row], results: Results) -> list[str]:
-    """One part's Markdown table: ours with the spread over seeds, then the paper's columns."""
+    """One part's Markdown table: ours with the spread over seeds, then the paper's columns; these alone where nothing
+    was run."""
     columns = list(dict.fromkeys(label for row in rows for label in row.paper.get(part, {})))
-    heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in SCORES.values()]
-    lines = [
-        f"| | seeds | {' | '.join(heads + [f'paper: {label}' for label in columns])} |",
-        "|---" * (2 + len(heads) + len(columns)) + "|",
-    ]
+    scores = SCORES if any(own == part for own, _ in results.scores) else {}
+    heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in scores.values()]
+    heads = [*(["seeds", *heads] if scores else []), *(f"paper: {label}" for label in columns)]
+    lines = [*([] if scores else ["Not run here.", ""]), f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
     for row in rows:
-        spreads = {name: results.spread(part, row.label, name) for name in SCORES}
-        if not any(spreads.values()) and not row.paper.get(part):
-            continue
-        cells, seeds = [], 0
-        for name, score in SCORES.items():
-            spread = spreads[name]
-            if spread is None:
-                cells.append("not run")
-                continue
-            mean, sd, seeds = spread
-            cells.append(f"{mean:.{score.digits}f}" + (f" ± {sd:.{score.digits}f}" if seeds > 1 else ""))
         theirs = [f"{row.paper[part][c]:g}" if c in row.paper.get(part, {}) else "" for c in columns]
-        lines.append(f"| {row.label} | {seeds or ''} | {' | '.join(cells + theirs)} |")
-    return lines
+        spreads = {name: results.spread(part, row.label, name) for name in scores}
+        if any(spreads.values()) or row.paper.get(part):
+            lines.append(f"| {' | '.join([row.label, *score_cells(spreads), *theirs])} |")
+    return lines if heads else ["Not run here."]
+
+
+def score_cells(spreads: Mapping[str, tuple[float, float, int] | None]) -> list[str]:
+    """Number of seeds, then the mean of each score with its spread over them."""
+    if not spreads:
+        return []
+    cells, seeds = [], ""
+    for name, spread in spreads.items():
+        if spread is None:
+            cells.append("not run")
+            continue
+        (mean, sd, count), digits = spread, SCORES[name].digits
+        seeds = str(count)
+        cells.append(f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if count > 1 else ""))
+    return [seeds, *cells]
 
 
 def claim_lines(claims: Sequence[Claim], results: Results) -> list[str]:
@@ -101,6 +115,8 @@ def header(title: str, scale: str, faces: FaceSet, command: str, seeds: Sequence
     hardware = environment["accelerator"] or f"{environment['processor']}, {environment['threads']} thread(s)"
     size = faces.pixels.shape[-1]
     spread = f"Seeds {', '.join(map(str, seeds))}: mean ± standard deviation over them."
+    if len(seeds) == 1:
+        spread = f"One seed ({seeds[0]}): the spread over seeds is not known."
     return [
         f"# {title}",
         "",
@@ -108,6 +124,7 @@ def header(title: str, scale: str, faces: FaceSet, command: str, seeds: Sequence
         f"Measured on {len(faces.pixels)} images of {faces.name}. "
         + (spread if seeds else "Nothing was run."),
         "",
+        *([SCALE_NOTES[scale], ""] if scale in SCALE_NOTES else []),
         *([about, ""] if about else []),
     ]  # fmt: skip
 
@@ -116,7 +133,8 @@ def markdown(table: Table, results: Results, faces: FaceSet, *, scale: str, comm
     ran = [row for row in table.rows if any(label == row.label for _, label in results.scores)]
     text = header(table.title, scale, faces, command, results.seeds(), table.about)
     if ran:
-        kinds = list(dict.fromkeys(scale_line(row.stage) for row in ran))
+        restored = {label for part, label in results.scores if part != "reconstruction"}
+        kinds = list(dict.fromkeys(scale_line(row.stage, whole=row.label in restored) for row in ran))
         text += ["Trained here:", "", *(f"- {kind}" for kind in kinds), ""]
     for part in table.parts:
         text += [f"## {PARTS[part]}", "", *part_table(part, table.rows, results), ""]

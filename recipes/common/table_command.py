@@ -15,6 +15,7 @@ from recipes.common.fitting import world_size
 from recipes.common.launch import Common, one_line_errors
 from recipes.common.page import claim_lines, part_table, write_page
 from recipes.common.sizes import Scale, held_out
+from recipes.common.stages import stage_name
 from recipes.common.tables import PARTS, Table, run_table
 
 
@@ -43,6 +44,15 @@ class TableArguments(Common):
     def faces(self) -> FaceSet:
         return FaceSet(held_out(self.scale, self.split), self.place().images, limit=self.limit, device=self.device)
 
+    def line(self, name: str) -> str:
+        """The command that makes the page, as far as it decides the numbers."""
+        line = f"python -m recipes.{name} --data DIR --scale {self.scale} --split {self.split}"
+        line += f" --seeds {' '.join(map(str, self.seeds))}"
+        for name in ("autoencoder", "estimator"):
+            if getattr(self, name) is not None:
+                line += f" --{name} {getattr(self, name)}"
+        return line if self.limit is None else f"{line} --limit {self.limit}"
+
     def deadline(self) -> float | None:
         """When to begin nothing more, as time.time() counts."""
         return None if self.minutes is None else time.time() + 60.0 * self.minutes
@@ -68,13 +78,13 @@ def launch_figure(recipe: Callable[[Scale], Figure], description: str | None) ->
 def make_figure(recipe: Callable[[Scale], Figure], arguments: TableArguments) -> Path:
     """The page of one figure."""
     figure, place, faces = recipe(arguments.scale), arguments.place(), arguments.faces()
-    slow, fast = ((label, arguments.with_estimator(flow)) for label, flow in (figure.slow, figure.fast))
+    slow, fast = ((label, arguments.with_finished(flow)) for label, flow in (figure.slow, figure.fast))
     figure = replace(figure, slow=slow, fast=fast)
     curves = run_figure(figure, place, faces, arguments.seeds, arguments.deadline())
     if world_size() > 1:
         return place.runs
     print(*speed_up_lines(figure, curves), "", sep="\n")
-    command = f"python -m recipes.{recipe.__name__} --data DIR --scale {arguments.scale}"
+    command = arguments.line(recipe.__name__)
     return write_figure(figure, curves, faces, arguments.output, scale=arguments.scale, command=command)
 
 
@@ -96,7 +106,7 @@ def make_table(recipe: Callable[[Scale], Table], arguments: TableArguments) -> P
     for part in table.parts:
         print(PARTS[part], *part_table(part, table.rows, results), "", sep="\n")
     print(*claim_lines(table.claims, results), "", sep="\n")
-    command = f"python -m recipes.{recipe.__name__} --data DIR --scale {arguments.scale}"
+    command = arguments.line(recipe.__name__)
     return write_page(table, results, faces, arguments.output, scale=arguments.scale, command=command)
 
 
@@ -105,7 +115,10 @@ def only(table: Table, arguments: TableArguments) -> Table:
     check("--parts", arguments.parts, table.parts)
     check("--rows", arguments.rows, [row.label for row in table.rows])
     rows = [row for row in table.rows if not arguments.rows or row.label in arguments.rows]
-    return replace(table, rows=tuple(replace(row, stage=arguments.with_estimator(row.stage)) for row in rows))
+    latents = {stage_name(row.stage.autoencoder) for row in rows if getattr(row.stage, "autoencoder", None) is not None}
+    if arguments.autoencoder is not None and len(latents) > 1:
+        raise ValueError("--autoencoder: the rows of this table differ in their autoencoders")
+    return replace(table, rows=tuple(replace(row, stage=arguments.with_finished(row.stage)) for row in rows))
 
 
 def check(flag: str, given: Sequence[str], known: Sequence[str]) -> None:

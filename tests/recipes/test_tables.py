@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from recipes.common.curves import Point, reached, run_curve, speed_up, speed_up_lines
 from recipes.common.evaluation import FaceSet
-from recipes.common.fitting import Place, trained
+from recipes.common.fitting import Place, flow_ends, trained
 from recipes.common.page import HIGHER, markdown
 from recipes.common.sizes import held_out
 from recipes.common.stages import Flow, stage_name, with_seed
@@ -127,6 +128,22 @@ def test_time_that_is_up_leaves_rows_out_and_says_so(arguments):
     assert "- SD-VAE f8c32: not run." in text
     assert "- SD1.5-VAE f8c4: not run (published weights" in text
     assert "**Not run.**" in text
+
+
+def test_one_autoencoder_for_rows_that_differ_in_it_is_refused(arguments):
+    given = replace(arguments, autoencoder="bundled")
+    with pytest.raises(ValueError, match="differ in their autoencoders"):
+        only(table3_channels("small"), given)
+    rows = {row.label: row.stage for row in only(source_study("small"), given).rows}
+    assert rows[OURS].autoencoder.published == rows[THEIRS].latent_estimator.autoencoder.published == "bundled"
+
+
+def test_the_networks_that_ship_serve_small_recipes(image_folders, tmp_path):
+    flow = replace(latent_pmrf("small"), estimator=replace(latent_pmrf("small").estimator, published="bundled"))
+    flow = replace(flow, autoencoder=replace(flow.autoencoder, published="bundled"))
+    ends = flow_ends(flow, Place(image_folders, tmp_path))
+    source, _ = ends.start(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert source.shape == (1, flow.velocity.arguments["in_channels"], 8, 8)
 
 
 def test_unknown_rows_are_refused(arguments):
@@ -252,5 +269,5 @@ def test_rows_without_a_stage_show_the_papers_numbers(image_folders, tmp_path):
     faces = FaceSet(held_out("debug", "val"), Place(image_folders, tmp_path).images)
     table = Table("t", "T", (Row("GFP-GAN", None, {"restoration": {"FID": 14.8}}, "another's"),), (), ("restoration",))
     text = markdown(table, Results(), faces, scale="debug", command="c")
-    assert "| GFP-GAN |  | not run | not run | not run | not run | not run | 14.8 |" in text
+    assert "Not run here.\n\n| | paper: FID |\n|---|---|\n| GFP-GAN | 14.8 |" in text
     assert "- GFP-GAN: not run (another's)." in text
