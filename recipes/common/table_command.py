@@ -15,7 +15,7 @@ from recipes.common.fitting import world_size
 from recipes.common.launch import Common, one_line_errors
 from recipes.common.page import claim_lines, part_table, write_page
 from recipes.common.sizes import Scale, held_out
-from recipes.common.stages import stage_name
+from recipes.common.stages import Flow, stage_name
 from recipes.common.tables import PARTS, Table, run_table
 
 
@@ -115,7 +115,8 @@ def only(table: Table, arguments: TableArguments) -> Table:
     check("--parts", arguments.parts, table.parts)
     check("--rows", arguments.rows, [row.label for row in table.rows])
     rows = [row for row in table.rows if not arguments.rows or row.label in arguments.rows]
-    latents = {stage_name(row.stage.autoencoder) for row in rows if getattr(row.stage, "autoencoder", None) is not None}
+    flows = [row.stage for row in rows if isinstance(row.stage, Flow)]
+    latents = {stage_name(flow.autoencoder) for flow in flows if flow.autoencoder is not None}
     if arguments.autoencoder is not None and len(latents) > 1:
         raise ValueError("--autoencoder: the rows of this table differ in their autoencoders")
     return replace(table, rows=tuple(replace(row, stage=arguments.with_finished(row.stage)) for row in rows))
