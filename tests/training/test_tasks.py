@@ -1,13 +1,12 @@
 """What each stage minimises, against its formula; the flow's pairs; gradients over processes."""
 
+import json
 import math
-import subprocess
-import sys
-import textwrap
 
 import pytest
 import torch
 from torch import nn
+from training_toys import Children
 
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.training import (
@@ -16,9 +15,12 @@ from pmrf_blocks.training import (
     LatentCoupling,
     PixelCoupling,
     PosteriorMeanTask,
+    TrainConfig,
+    fit,
     given_pairs,
     latent_statistics,
 )
+from pmrf_blocks.training.processes import processes
 
 
 def tiny_vae(**arguments):
@@ -121,47 +123,39 @@ def test_latent_statistics_normalise(generator):
         latent_statistics(vae, [])
 
 
-TWO_PROCESSES = textwrap.dedent(
-    """
-    import sys, torch
-    from accelerate import PartialState
-    from pmrf_blocks.autoencoders import SimVAE
-    from pmrf_blocks.training import AutoencoderTask, TrainConfig, fit
+class Noise(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
 
-    class Images(torch.utils.data.Dataset):
-        def __len__(self):
-            return 8
-        def __getitem__(self, key):
-            generator = torch.Generator().manual_seed(key[0])
-            return torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=generator)
+    def __getitem__(self, key):
+        return pixels(torch.Generator().manual_seed(key[0]), 1)[0]
 
-    class WithoutNoise(AutoencoderTask):  # noise is drawn anew on each process
-        def forward(self, pixels, generator):
-            x = pixels.float() / 127.5 - 1
-            loss = (self.network.decode(self.network.encode(x).mean) - x).abs().mean()
-            return loss, {}
 
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    vae = SimVAE(latent_channels=2, channels=(4, 8), blocks_per_level=1, middle_blocks=1)
-    processes = PartialState(cpu=True).num_processes
-    config = TrainConfig(steps=3, batch_size=4 // processes, lr=1e-2, warmup_steps=0, ema=0.0, precision="fp32")
-    trained = fit(config, WithoutNoise(vae), Images(), sys.argv[1], device="cpu")
-    if PartialState().is_main_process:
-        torch.save(trained.state_dict(), sys.argv[1] + "/weights.pt")
-    """
-)
+class WithoutNoise(AutoencoderTask):  # noise is drawn anew on each process
+    def forward(self, pixels, generator):
+        x = pixels.float() / 127.5 - 1
+        loss = (self.network.decode(self.network.encode(x).mean) - x).abs().mean()
+        return loss, {}
+
+
+def train_share(folder, started):
+    """Each process starts from weights of its own: the first one's are everybody's."""
+    state = processes("cpu")
+    vae = tiny_vae()
+    if not state.is_main_process:
+        torch.nn.init.zeros_(vae.decoder.conv_in.weight)
+    config = TrainConfig(steps=3, batch_size=4 // state.num_processes, lr=1e-2, ema=0.0, trackers=())
+    trained = fit(config, WithoutNoise(vae), Noise(), folder, validation=Noise(), device="cpu")
+    torch.save(trained.state_dict(), folder / f"{state.process_index}.pt")
 
 
 def test_two_processes_at_half_the_batch_are_one(tmp_path):
     """The whole path through accelerate: gradients are averaged although the loss calls encode and decode itself."""
-    script = tmp_path / "train.py"
-    script.write_text(TWO_PROCESSES)
-    one = [sys.executable, str(script), str(tmp_path / "one")]
-    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    for command in (one, [*two, str(tmp_path / "two")]):
-        run = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-        assert run.returncode == 0, run.stderr[-2000:]
-    a, b = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("one", "two"))
-    for name, tensor in a.items():
-        torch.testing.assert_close(b[name], tensor, rtol=0, atol=3e-4)  # of steps of 1e-2; Adam magnifies rounding
+    for world in (1, 2):
+        assert Children(train_share, tmp_path / str(world), world=world).wait() == [0] * world
+    one, two, other = (torch.load(tmp_path / name, weights_only=True) for name in ("1/0.pt", "2/0.pt", "2/1.pt"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=0, atol=3e-4)  # of steps of 1e-2; Adam magnifies rounding
+        assert torch.equal(two[name], other[name])
+    scores = [json.loads((tmp_path / w / "stats.jsonl").read_text().splitlines()[-1])["val_psnr"] for w in "12"]
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
