@@ -44,13 +44,19 @@ def sentences(result: dict[str, Any]) -> list[str]:
         f"{encoder['distortion']:.2f} in all (defect {encoder['defect']:.3f}; the mean of blocks of pixels has "
         f"{pooled['defect']:.3f}), and from a face to its posterior mean by {travel['distortion']:.2f} "
         f"(defect {travel['defect']:.3f}). Theorem 1 is a limit that this model does not reach.",
+        f"A face and its posterior mean, which differ in detail, are {travel['scale'] / encoder['scale']:.2f} times "
+        "as far apart in the latent space as two faces at the same distance in pixels (ratio of the scales): the "
+        "latents weigh detail "
+        f"{'more' if travel['scale'] > encoder['scale'] else 'no more'} than pixels do.",
     ]
     for row in (result["sources"][0], result["sources"][-1]):
         ratio = row["mean_of_latents"] / row["latent_of_mean"]
         text.append(
             f"With about {row['perplexity']:.1f} faces in play, option 1 decodes "
-            f"{_compared(1.0, ratio, 'nearer to', 'farther from')} the posterior mean than option 2: "
-            f"{ratio:.2f} times its squared error."
+            f"{_compared(1.0, ratio, 'nearer to', 'farther from')} the posterior mean than option 2 does: its squared "
+            f"error is {ratio:.2f} times as large."
+            if abs(ratio - 1.0) >= 0.01
+            else f"With about {row['perplexity']:.1f} faces in play, both options are as far from the posterior mean."
         )
     return text
 
@@ -136,7 +142,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def draw(result: dict[str, Any], ratios: dict[str, Tensor]) -> Figure:
-    """Three panels: terms over steps, histograms of the ratios, both sources over the posterior's variance."""
+    """Three panels: terms over steps, distributions of the ratios, both sources over the posterior's variance."""
     figure = new_figure(width=14.0, height=4.2)
     rows = result["theorem_2"]
     left = figure.add_subplot(1, 3, 1)
@@ -155,9 +161,11 @@ def draw(result: dict[str, Any], ratios: dict[str, Tensor]) -> Figure:
     middle = figure.add_subplot(1, 3, 2)
     for number, (name, ratio) in enumerate(ratios.items()):
         normal = (ratio / ratio.log().mean().exp()).numpy()
-        middle.hist(normal, bins=30, density=True, histtype="step", color=COLOURS[number], label=name, linewidth=1.3)
+        middle.ecdf(normal, color=COLOURS[number], label=name, linewidth=1.3)
     middle.axvline(1.0, color="0.2", linewidth=0.8)
-    middle.set(xlabel="distance ratio / its geometric mean", ylabel="density", title="Isometry (1 everywhere)")
+    middle.set(
+        xlabel="distance ratio / its geometric mean", ylabel="share of pairs with at most this", title="Isometry"
+    )
     right = figure.add_subplot(1, 3, 3)
     variance = [1e3 * r["irreducible"] for r in result["sources"]]
     for number, (key, name) in enumerate(
