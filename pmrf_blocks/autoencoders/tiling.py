@@ -42,6 +42,8 @@ def _radius(step: Step) -> int:
         return step.kernel_size[0] // 2
     if isinstance(step, (SimpleResBlock, SDResBlock)):
         return 2
+    if isinstance(step, PixelAttention):
+        return 0  # of what it adds around a tile: it is never exact, and sees what the layers beside it need
     if isinstance(step, partial) and step.func is norm_silu:
         return 0
     raise TypeError(f"no receptive field is known for {step}")
@@ -136,19 +138,16 @@ def _plan(steps: Sequence[Step], size: int, span: Span) -> list[Span]:
 
 
 def _blended(steps: Sequence[Step], x: Tensor, tile: int) -> Tensor:
-    """Tiles that overlap by a quarter, each computed for itself, with weights that rise linearly from their edges."""
+    """Tiles that overlap by a quarter, each with its halo, with weights that rise linearly from their edges.
+
+    The halo keeps the tiles' own edges out of the result; what group norm and attention see is still the crop.
+    """
     height, width = (output_size(steps, size) for size in x.shape[-2:])
-    shrink = max(1, x.shape[-2] // height)  # of the encoder; the decoder enlarges
-    grow = max(1, height // x.shape[-2])
-    tile = max(tile - tile % grow, 4 * grow)
-    overlap = tile // 4 - (tile // 4) % grow
+    overlap = tile // 4
     total = weights = None
     for rows in _spans(height, tile, overlap):
         for columns in _spans(width, tile, overlap):
-            (top, bottom), (left, right) = ((a * shrink // grow, b * shrink // grow) for a, b in (rows, columns))
-            part = x[..., top:bottom, left:right]
-            for step in steps:
-                part = step(part)
+            part = _run_local(steps, x, rows, columns)
             weight = _ramp(rows, height, overlap).view(-1, 1) * _ramp(columns, width, overlap).view(1, -1)
             weight = weight.to(part)
             if total is None or weights is None:
