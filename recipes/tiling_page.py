@@ -107,7 +107,7 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         *halo_table(),
         "",
         "Group norm and self-attention see the whole image. There no tile can be exact: a RuntimeWarning gives the "
-        "reason, tiles overlap by a quarter and are blended.",
+        "reason, and tiles with their halo overlap by a quarter and are blended.",
         "",
         "## Measured",
         "",
@@ -129,10 +129,9 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         text.append(f"| {name} | {' | '.join(cells)} | {why or 'exact'} |")
     text += [
         "",
-        "0: a tile and its halo hold the whole image. Where tiles are blended, the difference has two parts: what the "
-        "network sees of the whole image, and the tiles' own edges, which are padded with zeros. Both shrink as tiles "
-        "grow. Random weights are no promise for trained ones, which may lean on the whole image more, or less: "
-        "measure yours with `--models FOLDER`.",
+        "0: a tile and its halo hold the whole image. What group norm and attention see is the tile and its halo, so "
+        "the difference shrinks as tiles grow. Random weights are no promise for trained ones, which may lean on the "
+        "whole image more, or less: measure yours with `--models FOLDER`.",
     ]
     return "\n".join(text) + "\n"
 
