@@ -19,12 +19,12 @@ LONG = {"steps": 60, "checkpoint_every": 2}
 @pytest.mark.parametrize(("world", "workers"), [(1, 1), (2, 0)])
 def test_killed_at_random_moments(tmp_path, world, workers):
     """Weights, average, optimiser, schedule, everything random in every process, cursor and statistics."""
-    options = {"world": world, "workers": workers, **LONG}
-    assert Children(train, tmp_path / "whole", **options).wait() == [0] * world
+    options = {"world": world, **LONG}
+    assert Children(train, tmp_path / "whole", workers=workers, **options).wait() == [0] * world
     moments = random.Random(time.time_ns())
-    for longest in (0.8, 0.3):  # 60 steps of 0.02 s at least: neither is over by then
+    for longest in (0.8, 0.3):  # 60 steps of at least 0.06 s: neither is over by then
         moment = moments.uniform(0, longest)
-        children = Children(train, tmp_path / "killed", stall=0.02, **options)
+        children = Children(train, tmp_path / "killed", stall=0.06, **options)
         assert children.signal_after(moment) == [-signal.SIGKILL] * world, f"killed after {moment} s"
     assert Children(train, tmp_path / "killed", **options).wait() == [0] * world
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
@@ -34,7 +34,7 @@ def test_killed_at_random_moments(tmp_path, world, workers):
 def test_interrupted_saves_ends_and_goes_on(tmp_path, world, ranks):
     """Ctrl-C that reaches one process ends all of them at one step."""
     folder = tmp_path / "interrupted"
-    children = Children(train, folder, world=world, stall=0.02, steps=60, checkpoint_every=1000)
+    children = Children(train, folder, world=world, stall=0.06, steps=60, checkpoint_every=1000)
     codes = children.signal_after(0.2, signal.SIGINT, ranks)
     assert all(code != 0 for code in codes)
     saved = load_checkpoint(latest_checkpoint(folder / "checkpoints"))["step"]
