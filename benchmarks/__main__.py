@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -34,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = parsed.output or (Path("runs") if parsed.tiny else RESULTS) / f"{stamp}.json"
     repetitions, seconds = (3, 1.0) if parsed.tiny else (parsed.repetitions, parsed.seconds)
     dtypes = tuple(PRECISIONS[name] for name in parsed.dtypes) if parsed.dtypes else fast_dtypes(device)
+    settings = Settings(device, parsed.tiny, repetitions, seconds, dtypes, 60.0 * parsed.minutes)
     try:
-        failed = run(parsed.names, Settings(device, parsed.tiny, repetitions, seconds, dtypes), output)
+        failed = run(parsed.names, settings, output)
     except ValueError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
@@ -58,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=10.0,
         help="for a contender of a row; longer calls are made once (default: 10)",
     )
+    running.add_argument("--minutes", type=float, default=math.inf, help="begin no row after so many (default: no end)")
     running.add_argument(
         "--dtypes", nargs="+", choices=PRECISIONS, help="precisions of rows (default: those that the device is fast in)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,7 @@ class Settings:
     repetitions: int = 15
     seconds: float = 10.0
     dtypes: tuple[torch.dtype, ...] = (torch.float32,)
+    patience: float = math.inf  # seconds after which no further row is begun
 
     def tolerances(self, table: Mapping[torch.dtype, float]) -> list[tuple[torch.dtype, float]]:
         """Of a table of tolerances the precisions that are asked for."""

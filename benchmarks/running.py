@@ -29,6 +29,7 @@ def run(names: Sequence[str], settings: Settings, output: Path) -> int:
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         raise ValueError(f"benchmark must be one of {', '.join(map(repr, BENCHMARKS))}; got {unknown[0]!r}")
+    began = time.perf_counter()
     record = describe(settings)
     gc.freeze()  # what has been imported stays: collecting between rows need not look through it
     try:
@@ -36,6 +37,8 @@ def run(names: Sequence[str], settings: Settings, output: Path) -> int:
             start = time.perf_counter()
             try:
                 for comparison in importlib.import_module(f"benchmarks.{name}").comparisons(settings):
+                    if time.perf_counter() - began > settings.patience:
+                        raise Missing(f"not begun, or not ended, within {settings.patience / 60:g} minutes")
                     row = {"benchmark": name, **compare(comparison, settings)}
                     record["rows"].append(row)
                     tell(row)

@@ -70,6 +70,15 @@ def test_without_cuda_its_microbenchmarks_are_left_out(tmp_path, capsys, monkeyp
     assert "cuda_attention: left out: needs CUDA" in capsys.readouterr().err
 
 
+def test_no_row_is_begun_when_the_time_is_up(tmp_path):
+    output = tmp_path / "late.json"
+    command = ["run", "startup", "--tiny", "--device", "cpu", "--dtypes", "float32", "--minutes", "0"]
+    assert main([*command, "--output", str(output)]) == 0
+    record = json.loads(output.read_text())
+    assert record["rows"] == []
+    assert "within 0 minutes" in record["left_out"]["startup"]
+
+
 def test_an_unknown_name(capsys):
     assert main(["run", "speed", "--tiny"]) == 2
     assert "benchmark must be one of 'startup', 'attention'" in capsys.readouterr().err
