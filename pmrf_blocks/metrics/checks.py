@@ -14,3 +14,8 @@ def check_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"images must be floating point, in [0, data_range]; got {x.dtype} and {y.dtype}")
     dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
     return x.to(dtype), y.to(dtype)
+
+
+def to_double(x: Tensor) -> Tensor:
+    """In float64, on the processor where the device has none (mps)."""
+    return x.cpu().double() if x.device.type == "mps" else x.double()

@@ -41,7 +41,7 @@ class _Dlib:
         rows = []
         for image in to_bytes(x).byte().permute(0, 2, 3, 1).contiguous().cpu().numpy():
             rows.append(work(image, self.points(image, box)))
-        return torch.tensor(rows, dtype=torch.float64, device=x.device)
+        return torch.tensor(rows, dtype=torch.float64)
 
 
 class DlibEmbedder(_Dlib):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pmrf_blocks.metrics.bootstrap import bootstrap_interval
+from pmrf_blocks.metrics.checks import to_double
 from pmrf_blocks.metrics.frechet import frechet_distance
 from pmrf_blocks.metrics.gathering import Gathered
 from pmrf_blocks.metrics.image_sets import ImageSetError, batches, find_set, inspect, match_sets
@@ -279,7 +280,7 @@ class Evaluator:
 
 def _finite_or_infinite(values: Tensor, name: str, names: list[str]) -> Tensor:
     """Values in float64 on the CPU; an error naming the images whose value is not a number."""
-    values = values.detach().double().cpu()
+    values = to_double(values.detach()).cpu()
     bad = [image for image, value in zip(names, values) if bool(torch.isnan(value))]
     if bad:
         raise ImageSetError(f"{name} is not a number for {', '.join(bad)}")

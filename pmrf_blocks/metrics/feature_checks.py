@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pmrf_blocks.metrics.checks import to_double
+
 
 def check_features(features: Tensor, name: str = "the") -> Tensor:
     """Features (N, D) in float64; ValueError where their shape is another or a row is not finite."""
@@ -13,7 +15,7 @@ def check_features(features: Tensor, name: str = "the") -> Tensor:
     bad = int((~torch.isfinite(features)).any(1).sum())
     if bad:
         raise ValueError(f"{bad} of {name} set's {len(features)} feature rows are not finite")
-    return features.double()
+    return to_double(features)
 
 
 def check_two(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pmrf_blocks.metrics.checks import check_pair
+from pmrf_blocks.metrics.checks import check_pair, to_double
 
 
 def identity_degrees(x: Tensor, y: Tensor, embedder: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -23,7 +23,7 @@ def identity_degrees(x: Tensor, y: Tensor, embedder: Callable[[Tensor], Tensor] 
         x, y = (embedder(images) for images in check_pair(x, y))
     if x.ndim != 2 or x.shape != y.shape:
         raise ValueError(f"embeddings must be two (B, D) of one shape; got {tuple(x.shape)} and {tuple(y.shape)}")
-    a, b = x.double(), y.double()
+    a, b = to_double(x), to_double(y)
     lengths = torch.stack((a.norm(dim=1), b.norm(dim=1)))
     if not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
         raise ValueError("embeddings must be finite and not zero: there is no angle to a vector without direction")

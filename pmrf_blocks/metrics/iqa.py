@@ -8,6 +8,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
+from pmrf_blocks.metrics.checks import to_double
 from pmrf_blocks.metrics.weights import Unavailable, locate
 
 # Our name: pyiqa's name, and whether it takes a reference.
@@ -54,7 +55,7 @@ class IQAMetric:
             self.metric(x[i : i + 1], reference[i : i + 1]) if reference is not None else self.metric(x[i : i + 1])
             for i in range(len(x))
         ]
-        return torch.stack([torch.as_tensor(value).double().mean() for value in values])
+        return torch.stack([to_double(torch.as_tensor(value)).mean() for value in values])
 
 
 def _line(error: Exception) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pmrf_blocks.metrics.checks import check_pair
+from pmrf_blocks.metrics.checks import check_pair, to_double
 
 
 def landmark_distance(
@@ -26,4 +26,4 @@ def landmark_distance(
         raise ValueError(f"landmarks must be two (B, K, 2) of one shape; got {tuple(x.shape)} and {tuple(y.shape)}")
     if not bool(torch.isfinite(x).all() and torch.isfinite(y).all()):
         raise ValueError("landmarks must be finite")
-    return scale * (x.double() - y.double()).norm(dim=2).mean(1)
+    return scale * (to_double(x) - to_double(y)).norm(dim=2).mean(1)

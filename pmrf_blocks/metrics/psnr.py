@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pmrf_blocks.metrics.checks import check_pair
+from pmrf_blocks.metrics.checks import check_pair, to_double
 
 LUMA = (65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0)  # ITU-R BT.601, studio swing: Y in [16, 235] of 255
 LUMA_OFFSET = 16.0 / 255.0
@@ -47,4 +47,7 @@ def ind_rmse(x: Tensor, posterior_mean: Tensor) -> Tensor:
 
 def mean_squared_error(x: Tensor, y: Tensor) -> Tensor:
     """(B,) in float64. Differences keep the images' precision, their squares are summed in float64."""
-    return (x - y).square().flatten(1).mean(1, dtype=torch.float64)
+    squares = (x - y).square().flatten(1)
+    if squares.device.type == "mps":  # it has no float64
+        squares = to_double(squares)
+    return squares.mean(1, dtype=torch.float64)
