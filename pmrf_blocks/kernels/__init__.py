@@ -1,0 +1,26 @@
+"""Fused Triton kernels for CUDA, each beside the eager formula that it must equal. Imports no other room.
+
+choice.py        whether Triton can run here, and which tensors its kernels take
+derivatives.py   second derivatives, through the eager formula
+layer_norm.py    channel_layer_norm(): over the channels of a pixel, with SiLU if asked
+rms_norm.py      rms_norm(): with one scale for all rows or one for each image
+rotary.py        rotary(): rotary embedding of q and k, with cosine scaling if asked
+neighborhood.py  neighborhood(): 2-D neighborhood attention
+*_triton.py      the kernels themselves; imported by the first call that needs them
+"""
+
+from pmrf_blocks.kernels.choice import fits, unavailable
+from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference
+
+__all__ = [
+    "channel_layer_norm",
+    "fits",
+    "layer_norm_reference",
+    "neighborhood",
+    "neighborhood_reference",
+    "rms_norm",
+    "rms_norm_reference",
+    "rotary",
+    "rotary_reference",
+    "unavailable",
+]
