@@ -4,6 +4,7 @@ neighborhood.py        neighborhood_attention_2d()
 backends.py            its backends, available_backends(), resolve_backend()
 tiled.py               ours: pure PyTorch, exact, linear in pixels
 dense.py               full attention under a mask: the measure of the others
+triton_neighborhood.py the fused kernel of pmrf_blocks.kernels
 flex.py                torch FlexAttention
 scaled_dot_product.py  global_attention(), by torch or xformers
 shifted_window.py      shifted_window_attention_2d()

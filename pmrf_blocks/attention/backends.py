@@ -17,7 +17,9 @@ from torch import Tensor
 from pmrf_blocks.attention.dense import dense_attention
 from pmrf_blocks.attention.flex import flex_attention_2d
 from pmrf_blocks.attention.tiled import tiled_attention
+from pmrf_blocks.attention.triton_neighborhood import triton_attention, triton_missing
 from pmrf_blocks.attention.windows import Pair
+from pmrf_blocks.kernels import unavailable
 
 Run = Callable[[Tensor, Tensor, Tensor, Pair, Pair, float], Tensor]  # q, k, v, kernel, dilation, scale
 
@@ -86,6 +88,7 @@ BACKENDS: dict[str, Backend] = {
     "tiled": Backend(tiled_attention, general=True),
     "dense": Backend(dense_attention, general=True),
     "natten": Backend(natten_attention, natten_missing, natten_unfit),
+    "triton": Backend(triton_attention, triton_missing, unavailable),
     "flex": Backend(flex_attention_2d, unfit=flex_unfit),
 }
 AUTO_ON_CUDA = ("natten", "triton")  # in this order; 'flex' is compiled for a minute, which nobody asked for

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pmrf_blocks.autoencoders.norms import norm_silu
+
 Norm = Callable[[int], nn.Module]
 
 
@@ -38,8 +40,8 @@ class SDResBlock(nn.Module):
             self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.silu(self.norm1(x)))
-        return _skip(self, x) + self.conv2(F.silu(self.norm2(y)))
+        y = self.conv1(norm_silu(self.norm1, x))
+        return _skip(self, x) + self.conv2(norm_silu(self.norm2, y))
 
 
 class PixelAttention(nn.Module):

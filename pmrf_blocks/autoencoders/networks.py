@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmrf_blocks.autoencoders.blocks import BLOCKS, PixelAttention
-from pmrf_blocks.autoencoders.norms import NORMS
+from pmrf_blocks.autoencoders.norms import NORMS, norm_silu
 from pmrf_blocks.autoencoders.resize import UPSAMPLERS, Downsample
 
 MIDDLES = ("conv", "attention")
@@ -89,11 +88,6 @@ class Middle(nn.Module):
         for step in self.steps():
             x = step(x)
         return x
-
-
-def norm_silu(norm: nn.Module, x: Tensor) -> Tensor:
-    """SD-VAE's last norm and activation before the last convolution."""
-    return F.silu(norm(x))
 
 
 class Encoder(nn.Module):

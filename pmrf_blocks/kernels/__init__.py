@@ -9,12 +9,16 @@ neighborhood.py  neighborhood(): 2-D neighborhood attention
 *_triton.py      the kernels themselves; imported by the first call that needs them
 """
 
-from pmrf_blocks.kernels.choice import fits, unavailable
+from pmrf_blocks.kernels.choice import fits, forward_mode, unavailable
 from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference
+from pmrf_blocks.kernels.neighborhood import neighborhood, neighborhood_reference
+from pmrf_blocks.kernels.rms_norm import rms_norm, rms_norm_reference
+from pmrf_blocks.kernels.rotary import rotary, rotary_reference
 
 __all__ = [
     "channel_layer_norm",
     "fits",
+    "forward_mode",
     "layer_norm_reference",
     "neighborhood",
     "neighborhood_reference",

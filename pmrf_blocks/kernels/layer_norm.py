@@ -25,7 +25,6 @@ def channel_layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, silu
     Computed in float32, returned in x's dtype and channels_last memory; other memory is copied first. Statistics are
     kept for the backward pass, the normalised values are not. Raises ValueError for tensors that no kernel takes.
     """
-    check("channel_layer_norm", x, weight, bias)
     rows = x.permute(0, 2, 3, 1).contiguous()
     y, _, _ = layer_norm_rows(rows.flatten(0, 2), weight.contiguous(), bias.contiguous(), eps, silu)
     return y.view_as(rows).permute(0, 3, 1, 2)
@@ -34,6 +33,7 @@ def channel_layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, silu
 @torch.library.custom_op("pmrf_blocks::layer_norm_rows", mutates_args=())
 def layer_norm_rows(x: Tensor, weight: Tensor, bias: Tensor, eps: float, silu: bool) -> tuple[Tensor, Tensor, Tensor]:
     """x (M, C) contiguous: the norm, and each row's mean and inverse deviation (M,) in float32."""
+    check("channel_layer_norm", x, weight, bias)
     from pmrf_blocks.kernels.layer_norm_triton import forward
 
     return forward(x, weight, bias, eps, silu)

@@ -10,7 +10,7 @@ from torch import Tensor
 from pmrf_blocks.kernels.choice import check
 from pmrf_blocks.kernels.derivatives import differentiate_backward
 
-HEAD_WIDTHS = range(1, 129)
+WIDEST_HEAD = 128
 
 
 def window_indices(size: int, kernel: int, dilation: int, device: torch.device | None = None) -> Tensor:
@@ -52,9 +52,8 @@ def neighborhood(
     kernel * dilation at most the grid. Two runs give the same bits: there are no atomics, backward included.
     Raises ValueError for tensors that the kernel does not take.
     """
-    check("neighborhood attention in Triton", q, k, v)
-    if max(q.shape[-1], v.shape[-1]) not in HEAD_WIDTHS:
-        raise ValueError(f"heads may be at most {HEAD_WIDTHS[-1]} wide; got {q.shape[-1]} and {v.shape[-1]}")
+    if max(q.shape[-1], v.shape[-1]) > WIDEST_HEAD:
+        raise ValueError(f"heads may be at most {WIDEST_HEAD} wide; got {q.shape[-1]} and {v.shape[-1]}")
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
     return attention(q, k, v, list(kernel), list(dilation), scale)[0]
 
@@ -64,6 +63,7 @@ def attention(
     q: Tensor, k: Tensor, v: Tensor, kernel: list[int], dilation: list[int], scale: float
 ) -> tuple[Tensor, Tensor]:
     """The result, contiguous, and the logarithm of each softmax's denominator (B, H, W, N) in float32."""
+    check("neighborhood attention in Triton", q, k, v)
     from pmrf_blocks.kernels.neighborhood_triton import forward
 
     return forward(q, k, v, kernel, dilation, scale)

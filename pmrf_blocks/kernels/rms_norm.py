@@ -28,7 +28,6 @@ def rms_norm_reference(x: Tensor, scale: Tensor, eps: float) -> Tensor:
 
 def rms_norm(x: Tensor, scale: Tensor, eps: float) -> Tensor:
     """As rms_norm_reference, in one kernel. Raises ValueError for tensors that the kernel does not take."""
-    check("rms_norm", x, scale)
     images = scale.shape[0] if scale.ndim == 2 else 1
     rows = x.contiguous().view(images, -1, x.shape[-1])
     y, _ = rms_norm_rows(rows, scale.reshape(images, -1).contiguous(), eps)
@@ -38,6 +37,7 @@ def rms_norm(x: Tensor, scale: Tensor, eps: float) -> Tensor:
 @torch.library.custom_op("pmrf_blocks::rms_norm_rows", mutates_args=())
 def rms_norm_rows(x: Tensor, scale: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """x (B, M, C) and scale (B, C), contiguous: the norm, and each row's inverse rms (B, M) in float32."""
+    check("rms_norm", x, scale)
     from pmrf_blocks.kernels.rms_norm_triton import forward
 
     return forward(x, scale, eps)

@@ -46,7 +46,6 @@ def rotary(
     `inplace` is ignored. Raises ValueError for tensors that the kernel does not take.
     """
     scales = () if scale is None else (scale,)
-    check("rotary", q, k, cos, sin, *scales)
     q, k = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k))
     cos, sin = cos.contiguous(), sin.contiguous()
     recorded = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, cos, sin, *scales))
@@ -59,6 +58,7 @@ def rotary(
 @torch.library.custom_op("pmrf_blocks::rotate_qk_", mutates_args=("q", "k"))
 def rotate_qk_(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | None) -> None:
     """q and k (B, H, W, N, D) become what rotary_reference gives."""
+    check("rotary", q, k, cos, sin, *([] if scale is None else [scale]))
     from pmrf_blocks.kernels.rotary_triton import forward
 
     forward(q, k, q, k, cos, sin, scale)
@@ -67,6 +67,7 @@ def rotate_qk_(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | N
 @torch.library.custom_op("pmrf_blocks::rotate_qk", mutates_args=())
 def rotate_qk(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
     """Contiguous results."""
+    check("rotary", q, k, cos, sin, *([] if scale is None else [scale]))
     from pmrf_blocks.kernels.rotary_triton import forward
 
     outputs = q.new_empty(q.shape), k.new_empty(k.shape)
@@ -81,9 +82,9 @@ def _(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | None) -> t
 
 @torch.library.custom_op("pmrf_blocks::rotate_qk_backward", mutates_args=())
 def rotate_qk_backward(
-    dq: Tensor, dk: Tensor, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | None
+    dq: Tensor, dk: Tensor, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of q, k and scale (an empty tensor where there is none)."""
+    """Gradients of q, k and scale."""
     from pmrf_blocks.kernels.rotary_triton import backward
 
     return backward(dq, dk, q, k, cos, sin, scale)
@@ -91,9 +92,9 @@ def rotate_qk_backward(
 
 @rotate_qk_backward.register_fake
 def _(
-    dq: Tensor, dk: Tensor, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | None
+    dq: Tensor, dk: Tensor, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return q.new_empty(q.shape), k.new_empty(k.shape), q.new_empty(0) if scale is None else torch.empty_like(scale)
+    return q.new_empty(q.shape), k.new_empty(k.shape), torch.empty_like(scale)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

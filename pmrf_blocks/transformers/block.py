@@ -11,9 +11,9 @@ from pmrf_blocks.attention import (
     AxialRoPE,
     global_attention,
     neighborhood_attention_2d,
-    rotate,
     shifted_window_attention_2d,
 )
+from pmrf_blocks.kernels import fits, rotary, rotary_reference, unavailable
 from pmrf_blocks.transformers.groups import decayed
 from pmrf_blocks.transformers.layers import AdaRMSNorm, DepthwiseConv, FeedForward, zero_init
 
@@ -74,6 +74,7 @@ class SelfAttention(nn.Module):
         self.qkv_proj = decayed(nn.Linear(level.width, 3 * level.width, bias=False))
         self.conv = decayed(DepthwiseConv(3 * level.width)) if depthwise else None
         self.scale = nn.Parameter(torch.full((self.heads,), COSINE_INIT)) if cosine else None
+        self.fused = unavailable() is None
         self.pos_emb = AxialRoPE(level.head_width, self.heads)
         self.out_proj = decayed(zero_init(nn.Linear(level.width, level.width, bias=False)))
 
@@ -83,9 +84,10 @@ class SelfAttention(nn.Module):
             qkv = self.conv(qkv)
         q, k, v = qkv.unflatten(-1, (3, self.heads, self.level.head_width)).unbind(-3)
         cos, sin = self.pos_emb.angles(positions)
-        if self.scale is not None:
-            q, k = (cosine_scale(part, self.scale) for part in (q, k))
-        q, k = (rotate(part, cos, sin).to(v.dtype) for part in (q, k))
+        if self.fused and fits(q, k, cos, sin):
+            q, k = rotary(q, k, cos, sin, self.scale, inplace=True)
+        else:
+            q, k = rotary_reference(q, k, cos, sin, self.scale)
         scale = 1.0 if self.scale is not None else self.level.head_width**-0.5
         return x + self.out_proj(self._attend(q, k, v, scale).flatten(-2))
 
@@ -100,14 +102,6 @@ class SelfAttention(nn.Module):
         return neighborhood_attention_2d(
             q, k, v, (kernel[0], kernel[1]), dilation=(dilation[0], dilation[1]), scale=scale, backend=self.backend
         )
-
-
-def cosine_scale(x: Tensor, scale: Tensor) -> Tensor:
-    """x (B, H, W, N, D) at unit length times sqrt(scale) of its head; in float32 at least, returned so."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    wide = x.to(dtype)
-    length = torch.rsqrt(wide.square().sum(-1, keepdim=True) + 1e-6)
-    return wide * (length * scale.to(dtype).sqrt()[:, None])
 
 
 class TransformerLayer(nn.Module):
