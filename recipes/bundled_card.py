@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pmrf_blocks.restoration import BUNDLED
-from recipes.bundled_page import ROWS, score_rows, verdicts
+from recipes.bundled_page import ROWS, score_rows, seeds_in_words, verdicts
 from recipes.provenance import PROVENANCE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,8 +68,8 @@ def card(provenance: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
     for result in results.values():
         text += [
             "",
-            f"{result['images']} held-out faces (faces256/{result['split']}), degradation seeds "
-            f"{', '.join(map(str, result['seeds']))}, 25 Euler steps. FD and MMD are on EfficientNet-Lite0 features: "
+            f"{result['images']} held-out faces (faces256/{result['split']}), degradation "
+            f"{seeds_in_words(result['seeds'])}, 25 Euler steps. FD and MMD are on EfficientNet-Lite0 features: "
             "compare them within this table only.",
             "",
             *score_rows(result["table"], ROWS),
