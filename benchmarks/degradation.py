@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from skimage.data import astronaut
 from torch import Tensor
 
 from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, peer
@@ -49,16 +50,22 @@ def with_opencv(x: Tensor, parameters: BlindFaceParameters) -> Build:
 
 
 def mean_difference(ours: Tensor, theirs: Tensor) -> float:
-    """Mean difference: where one of them rounds across a quantisation step the other's 8x8 block differs a little."""
+    """Mean difference, of which less than one grey level is allowed: OpenCV's cosine transform is in integers, so now
+    and then a coefficient near the middle of two quantisation steps takes the other one, and its 8x8 block differs."""
     return float((ours - theirs).abs().mean())
+
+
+def photographs(batch: int, size: int) -> Tensor:
+    """(batch, 3, size, size) in [0, 1]: scikit-image's astronaut (NASA, public domain), shifted; `size` up to 512."""
+    image = torch.from_numpy(astronaut()[:size, :size].copy()).permute(2, 0, 1).float() / 255.0
+    return torch.stack([image.roll((17 * index, 17 * index), (1, 2)) for index in range(batch)])
 
 
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     batch, size = (2, 64) if settings.tiny else (16, 512)
     generator = torch.Generator().manual_seed(0)
     degradation = BlindFaceDegradation()
-    coarse = torch.rand(batch, 3, size // 8, size // 8, generator=generator)
-    x = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1).to(settings.device)
+    x = photographs(batch, size).to(settings.device)
     noisy = degradation.sample_parameters(batch, size, generator)
     silent = dataclasses.replace(noisy, noise=torch.zeros(batch))
     yield Comparison(
@@ -67,6 +74,6 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         goals=(Goal("OpenCV pipeline", 20 if settings.device.type == "cuda" else 1.5),),
         checked={"ours": lambda: lambda: degradation.apply(x, silent)[0], "OpenCV pipeline": with_opencv(x, silent)},
         distance=mean_difference,
-        tolerance=0.25 / 255,
+        tolerance=1.0 / 255,
         units={"ours": batch, "OpenCV pipeline": batch},
     )

@@ -1,16 +1,11 @@
 """PSNR, SSIM and MS-SSIM of image pairs at 512x512: of tensors in memory, and of two folders of PNG files.
 
-    python -m benchmarks run evaluation
-    python -m benchmarks.evaluation 1000       # the folders once, with so many pairs; prints seconds
-
 Windows are the same everywhere: Gaussian, 11 pixels, sigma 1.5. torchmetrics reflects images at their border and also
 averages there; its values are held against ours from its own maps, where windows lie wholly inside.
 """
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -26,7 +21,7 @@ from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, peer
 from pmrf_blocks.metrics import MS_SSIM_WEIGHTS, Evaluator, Protocol, psnr, structural_similarities
 from pmrf_blocks.metrics.image_sets import read
 
-PAIRS, BATCH = 100, 8
+PAIRS, BATCH = 1000, 8
 PROTOCOL = Protocol("benchmark", ("psnr", "ssim", "ms_ssim"))
 MARGIN = 5  # half of the window
 
@@ -181,19 +176,3 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         tolerance=0.02,  # torchmetrics averages over reflected borders too; the row above holds equal windows
         units=dict.fromkeys(names, count),
     )
-
-
-def main() -> None:
-    """Each contender once over the folders."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS
-    root = Path(folders(count, 512).name)
-    with torch.no_grad():
-        for name, build in (("ours", our_folders(root)), ("torchmetrics", torchmetrics_folders(root))):
-            call = build()
-            start = time.perf_counter()
-            values = call()
-            print(f"{name}: {time.perf_counter() - start:.1f} s for {count} pairs; {values.tolist()}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
