@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pmrf_blocks.analysis.convergence import Curve
 from pmrf_blocks.plotting import new_figure, save_figure
 from pmrf_blocks.training.export import export
 from recipes.common.evaluation import SCORES, FaceSet, Scores, restore
@@ -96,19 +97,10 @@ def leave_piece(left: Path, network: Any, step: int, seconds: float) -> None:
 
 def reached(points: Sequence[Point], score: str, level: float) -> tuple[float, float] | None:
     """(steps, seconds) at which a curve first reaches `level`, linear between its points; None if it never does."""
-    sign = 1.0 if SCORES[score].higher else -1.0
-    before: Point | None = None
-    for point in points:
-        gap = sign * (point.scores[score] - level)
-        if gap >= 0:
-            if before is None:
-                return float(point.step), point.seconds
-            start = sign * (before.scores[score] - level)
-            share = start / (start - gap)
-            steps = before.step + share * (point.step - before.step)
-            return steps, before.seconds + share * (point.seconds - before.seconds)
-        before = point
-    return None
+    values = tuple(point.scores[score] for point in points)
+    axes = (tuple(float(point.step) for point in points), tuple(point.seconds for point in points))
+    steps, seconds = (Curve(axis, values).first_reach(level, higher=SCORES[score].higher) for axis in axes)
+    return None if steps is None or seconds is None else (steps, seconds)
 
 
 def speed_up(slow: Sequence[Point], fast: Sequence[Point], score: str) -> tuple[float, float] | None:
