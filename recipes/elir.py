@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from recipes.common.launch import launch
-from recipes.common.sizes import Scale, validation
+from recipes.common.sizes import Scale, faces, validation
 from recipes.common.stages import Autoencoder, Flow, LatentEstimator, Network
-from recipes.latent_pmrf import flow_faces, latent_pmrf
+from recipes.latent_pmrf import latent_pmrf
 from recipes.posterior_mean import posterior_mean
 from recipes.sim_vae import sim_vae
 
@@ -34,7 +34,7 @@ def latent_mean(scale: Scale = "paper", autoencoder: Autoencoder | None = None) 
     return LatentEstimator(
         network=Network("RRDB", {"channels": channels, **RRDB[scale]}),
         autoencoder=autoencoder,
-        images=flow_faces(scale),
+        images=faces(scale),
         validation=validation(scale),
         train=posterior_mean(scale).train,
     )

@@ -14,7 +14,7 @@ from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.transformers import Level
 from recipes.common.launch import launch
 from recipes.common.sizes import Scale, faces, validation, watched
-from recipes.common.stages import Autoencoder, Flow, Images, Network
+from recipes.common.stages import Autoencoder, Flow, Network
 from recipes.posterior_mean import posterior_mean
 from recipes.sim_vae import sim_vae
 
@@ -32,9 +32,9 @@ NETWORK = {
         "mapping_width": 16,
     },
 }
-STEPS = {"paper": 400_000, "small": 150, "debug": 2}
+STEPS = {"paper": 400_000, "small": 1500, "debug": 2}
 BATCH = {"paper": 64, "small": 16, "debug": 2}
-PAIR_ROUNDS = {"paper": 0, "small": 1, "debug": 1}
+PAIR_ROUNDS = {"paper": 0, "small": 2, "debug": 1}
 
 
 def latent_pmrf(scale: Scale = "paper", autoencoder: Autoencoder | None = None) -> Flow:
@@ -42,18 +42,13 @@ def latent_pmrf(scale: Scale = "paper", autoencoder: Autoencoder | None = None) 
     autoencoder = sim_vae(scale) if autoencoder is None else autoencoder
     return Flow(
         velocity=latent_velocity(scale, autoencoder.network.arguments["latent_channels"]),
-        images=flow_faces(scale),
+        images=faces(scale),
         validation=validation(scale),
         train=flow_training(scale, STEPS[scale], BATCH[scale]),
         autoencoder=autoencoder,
         estimator=posterior_mean(scale),
         pair_rounds=PAIR_ROUNDS[scale],
     )
-
-
-def flow_faces(scale: Scale) -> Images:
-    """Training faces of a flow; at the small scale fewer, since their pairs are made beforehand."""
-    return faces(scale, first=512 if scale == "small" else None)
 
 
 def latent_velocity(scale: Scale, channels: int) -> Network:

@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from pmrf_blocks.transformers import Level
 from recipes.common.launch import launch
-from recipes.common.sizes import Scale, validation
+from recipes.common.sizes import Scale, faces, validation
 from recipes.common.stages import Flow, Network
 from recipes.latent_pmrf import BATCH as LATENT_BATCH
 from recipes.latent_pmrf import STEPS as LATENT_STEPS
-from recipes.latent_pmrf import flow_faces, flow_training
+from recipes.latent_pmrf import flow_training
 from recipes.posterior_mean import posterior_mean
 
 NETWORK = {
@@ -36,8 +36,8 @@ NETWORK = {
 }
 FFHQ = 70_000
 BATCH = {"paper": 256, "small": 16, "debug": 2}
-STEPS = {"paper": 3850 * FFHQ // 256, "small": 150, "debug": 2}
-PAIR_ROUNDS = {"paper": 0, "small": 1, "debug": 1}
+STEPS = {"paper": 3850 * FFHQ // 256, "small": 1500, "debug": 2}
+PAIR_ROUNDS = {"paper": 0, "small": 2, "debug": 1}
 
 
 def pmrf(scale: Scale = "paper", degradation: str = "blind-face", source_noise: float = 0.1) -> Flow:
@@ -45,7 +45,7 @@ def pmrf(scale: Scale = "paper", degradation: str = "blind-face", source_noise: 
     train = flow_training(scale, STEPS[scale], BATCH[scale])
     return Flow(
         velocity=pixel_velocity(scale),
-        images=flow_faces(scale),
+        images=faces(scale),
         validation=validation(scale),
         train=replace(train, weight_decay=0.01),
         estimator=posterior_mean(scale, degradation),

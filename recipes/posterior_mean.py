@@ -21,7 +21,7 @@ NETWORK = {
     "small": Network("UNet", {"widths": (32, 64, 96), "blocks": (1, 1, 2), "unshuffle": 4}),
     "debug": Network("UNet", {"widths": (8, 16), "blocks": (1, 1), "unshuffle": 4}),
 }
-STEPS = {"paper": 500_000, "small": 150, "debug": 2}
+STEPS = {"paper": 500_000, "small": 2000, "debug": 2}
 BATCH = {"paper": 64, "small": 16, "debug": 2}
 
 

@@ -21,7 +21,7 @@ NETWORK = {
     "debug": {"channels": (8, 8, 8, 8), "blocks_per_level": 1, "middle_blocks": 2, "norm_groups": 4},
 }
 CROP = {"paper": 256, "small": 32, "debug": 16}
-STEPS = {"paper": 150_000, "small": 100, "debug": 2}
+STEPS = {"paper": 150_000, "small": 2000, "debug": 2}
 BATCH = {"paper": 64, "small": 4, "debug": 2}
 LR = {"paper": 1e-4, "small": 8e-4, "debug": 8e-4}
 

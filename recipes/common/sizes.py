@@ -2,7 +2,7 @@
 
 'paper'  the paper's own: 512x512 faces (FFHQ), general crops (LSDIR), the test set CelebA-Test,
          in the folders that `pmrf-blocks prepare` makes: DIR/ffhq512, DIR/lsdir512, DIR/celeba-test
-'small'  the same experiment at 64x64 on one processor, in a minute or two a run
+'small'  the same experiment at 64x64 on one processor, in a few minutes a run
 'debug'  every line of it in seconds, which the tests run
 
 Small and debug change sizes and steps alone, with what follows from these: the VAE's learning rate grows as its
