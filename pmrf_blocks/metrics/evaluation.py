@@ -138,21 +138,21 @@ class Evaluator:
         used = [kind for kind in partners if any(METRICS[name].compares == kind for name in images)]
         sets = [list(restored.values())]
         sets += [self._partners(restored, partners[kind]) for kind in used]
-        collected: dict[str, list[Tensor]] = {name: [] for name in images}
+        # Filled in place: small tensors kept from every batch would pin the allocator's large blocks between them.
+        per_image = {name: torch.empty(len(restored), dtype=torch.float64) for name in images}
         needed = {METRICS[name].extractor for name in distances}
-        features: dict[str, Gathered] = {name: Gathered(self._keeps(name, distances)) for name in needed}
+        features: dict[str, Gathered] = {name: Gathered(len(restored), self._keeps(name, distances)) for name in needed}
         names = list(restored)
         for indices, tensors in batches(sets, sizes, batch_size=self.batch_size, workers=self.workers):
             ready = [self._prepare(tensor) for tensor in tensors]
             given = dict(zip(("restored", *used), ready))
             for name, values in self.images(images, given).items():
-                collected[name].append(_finite_or_infinite(values, name, [names[i] for i in indices]))
+                per_image[name][indices] = _finite_or_infinite(values, name, [names[i] for i in indices])
             for name, gathered in features.items():
                 gathered.add(self.extractors[name], ready[0], [names[i] for i in indices])
             if progress is not None:
                 progress(len(indices))
         scores = {name: Score(unavailable=reason) for name, reason in unavailable.items()}
-        per_image = {name: torch.cat(values) for name, values in collected.items()}
         scores |= {name: self._score(values, METRICS[name].squares) for name, values in per_image.items()}
         for name in distances:
             value = self._distance(name, features[METRICS[name].extractor])
@@ -178,7 +178,7 @@ class Evaluator:
             if self.reference is None:
                 raise ImageSetError(f"no reference set, and no statistics of the extractor '{identity}'")
             sizes = [self._size(path)[:2] for path in self.reference.values()]
-            names, gathered = list(self.reference), Gathered(True)
+            names, gathered = list(self.reference), Gathered(len(self.reference), True)
             for indices, (tensor,) in batches(
                 [list(self.reference.values())], sizes, batch_size=self.batch_size, workers=self.workers
             ):

@@ -11,12 +11,14 @@ from pmrf_blocks.metrics.registry import Extractor
 
 
 class Gathered:
-    """Moments of all features, and the features themselves (some kilobytes an image) where `keep` asks for them."""
+    """Moments of all features of `count` images, and the features themselves (some kilobytes an image) where `keep`
+    asks for them."""
 
-    def __init__(self, keep: bool) -> None:
-        self.keep = keep
+    def __init__(self, count: int, keep: bool) -> None:
+        self.count, self.keep = count, keep
         self.moments = Moments()
-        self.kept: list[Tensor] = []
+        self.features: Tensor | None = None  # (count, D) float32 in the order of the images
+        self.done = 0
 
     def add(self, extractor: Extractor, images: Tensor, names: list[str]) -> None:
         """Take in images (B, 3, H, W); ImageSetError naming those whose features are not finite."""
@@ -26,9 +28,7 @@ class Gathered:
             raise ImageSetError(f"features of '{extractor.identity}' are not finite for {', '.join(bad)}")
         self.moments.update(features)
         if self.keep:
-            self.kept.append(features.float())
-
-    @property
-    def features(self) -> Tensor | None:
-        """(N, D) float32 in the order of the images."""
-        return torch.cat(self.kept) if self.keep else None
+            if self.features is None:
+                self.features = torch.empty(self.count, features.shape[1])
+            self.features[self.done : self.done + len(features)] = features
+        self.done += len(features)
