@@ -3,6 +3,7 @@
 python -m benchmarks run [NAMES] measures, python -m benchmarks report writes docs/benchmarks.md.
 
 comparison.py  what one row of the tables is: the work, ours, the peers, the goals
+needs.py       what a piece of work takes at least: operations and bytes
 measure.py     times (contenders in turn) and peak memory
 rates.py       what the device can do at best: multiplication, copying
 running.py     runs benchmarks into one JSON file

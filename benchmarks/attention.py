@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.comparison import Build, Call, Comparison, Goal, Missing, Settings, peer
+from benchmarks.needs import Need
 from pmrf_blocks.attention import neighborhood_attention_2d
 
 HEADS, WIDTH = 4, 64
@@ -55,16 +56,13 @@ def _function(name: str, settings: Settings) -> Callable[..., Tensor]:
     return partial(neighborhood_attention_2d, backend=name)
 
 
-def operations(size: int, kernel: int, *, backward: bool, heads: int = HEADS, batch: int = 1) -> float:
-    """Multiplications and additions that the definition asks for; the backward pass does five products for two."""
-    forward = 4.0 * batch * heads * size**2 * kernel**2 * WIDTH
-    return 3.5 * forward if backward else forward
-
-
-def traffic(size: int, dtype: torch.dtype, *, backward: bool, heads: int = HEADS, batch: int = 1) -> float:
-    """Bytes of q, k, v and the output, each moved once (backward: all of them and their gradients)."""
-    one = batch * heads * size**2 * WIDTH * dtype.itemsize
-    return 12.0 * one if backward else 4.0 * one
+def need(size: int, kernel: int, dtype: torch.dtype, *, backward: bool) -> Need:
+    """Operations that the definition asks for; the backward pass has two products for each, and what is computed once
+    more to save memory is no part of it. Bytes of q, k, v and the output, each moved once (backward: all of them and
+    their gradients)."""
+    values = float(HEADS * size**2 * WIDTH)
+    passes = 3 if backward else 1
+    return Need(passes * 4 * kernel**2 * values, passes * 4 * values * dtype.itemsize, dtype)
 
 
 def comparisons(settings: Settings) -> Iterator[Comparison]:
@@ -78,6 +76,5 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
             {label: backend(name, tensors, kernel, backward=backward, settings=settings)
              for label, name in names.items()},
             goals=(Goal("dense masked SDPA", 8),) if backward else goals,
-            operations=operations(size, kernel, backward=backward),
-            traffic=traffic(size, torch.float32, backward=backward),
+            need=need(size, kernel, torch.float32, backward=backward),
         )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.attention import backend, inputs
+from benchmarks.attention import backend, inputs, need
 from benchmarks.comparison import Comparison, Goal, Settings
 
 
@@ -17,6 +17,7 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         return f"{size}x{size}"
 
     for backward in (False, True):
+        needs = {label(size): need(size, kernel, torch.float32, backward=backward) for size in sizes}
         yield Comparison(
             f"neighborhood attention, {'forward + backward' if backward else 'forward'}, per pixel",
             {label(size): backend("auto", inputs(size, settings, torch.float32), kernel, backward=backward,
@@ -25,4 +26,6 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
             tolerance=None,
             unequal="the inputs have different sizes",
             units={label(size): size**2 for size in sizes},
+            need=needs[label(sizes[0])],
+            needs=needs,
         )  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of, peer
+from benchmarks.needs import Need, count
 from pmrf_blocks.autoencoders import SDVAE, SimVAE, load_autoencoder
 
 LATENT = 32
@@ -85,41 +86,37 @@ def same_weights(size: int, settings: Settings) -> dict[str, Build]:
     return {"ours (SDVAE)": read, "diffusers": theirs(size, settings, torch.float32)}
 
 
+def need(kind: type[SimVAE], size: int, settings: Settings, dtype: torch.dtype) -> Need:
+    """Of encoding and decoding one image."""
+
+    def build() -> nn.Module:
+        return kind(LATENT, channels=channels(settings))
+
+    return count(build, lambda network, x: network(x), 1, 3, size, size, dtype=dtype)
+
+
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     best, default = (torch.bfloat16 if torch.bfloat16 in settings.dtypes else torch.float32), torch.float32
     for size in (32,) if settings.tiny else (256, 512):
         contenders, like, usual = {}, f"diffusers AutoencoderKL, {name_of(best)}", "diffusers AutoencoderKL, float32"
+        needs = {}
         for dtype in dict.fromkeys((best, default)):  # ours in the precision that suits the device comes first
             contenders[f"Sim-VAE, {name_of(dtype)}"] = ours(size, settings, dtype)
             contenders[f"diffusers AutoencoderKL, {name_of(dtype)}"] = theirs(size, settings, dtype)
+            needs[f"Sim-VAE, {name_of(dtype)}"] = need(SimVAE, size, settings, dtype)
+            needs[f"diffusers AutoencoderKL, {name_of(dtype)}"] = need(SDVAE, size, settings, dtype)  # the same layers
         yield Comparison(
             f"autoencoder f8c32, encode + decode, {size}x{size}",
             contenders,
             goals=(Goal(usual, 3), Goal(like, 1.2)),
             tolerance=None,
             unequal="another architecture for the same task (the paper's point); both have random weights",
-            operations=convolutions(size, settings),
-            dtype=best,
+            need=need(SimVAE, size, settings, best),
+            needs=needs,
         )
     size = 32 if settings.tiny else 256
     yield Comparison(
-        f"SD-VAE f8c32 with the same weights, encode + decode, {size}x{size}, float32", same_weights(size, settings)
+        f"SD-VAE f8c32 with the same weights, encode + decode, {size}x{size}, float32",
+        same_weights(size, settings),
+        need=need(SDVAE, size, settings, torch.float32),
     )
-
-
-def convolutions(size: int, settings: Settings) -> float:
-    """Operations of Sim-VAE's convolutions on one image, counted as they run, on no data."""
-    with torch.device("meta"):
-        network = SimVAE(LATENT, channels=channels(settings))
-    total = 0.0
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        assert isinstance(layer, nn.Conv2d)
-        total += 2.0 * output.numel() * layer.weight[0].numel()
-
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.register_forward_hook(count)
-    network(torch.empty(1, 3, size, size, device="meta"))
-    return total

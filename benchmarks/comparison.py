@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.needs import Need
+
 Call = Callable[[], Any]
 Build = Callable[[], Call]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -61,8 +63,8 @@ class Comparison:
     Where outputs cannot be equal, `tolerance` is None and `unequal` says why. `checked` takes the place of the
     contenders in that check where the timed calls draw noise of their own.
     `units`: how much work a contender does in one call (images, pixels); times and memory are compared per unit.
-    `operations` (floating-point, a multiplication and an addition are two) and `traffic` (bytes that must be read and
-    written) of ours in one call give its roofline.
+    `need` is what one call of ours takes at least, and of every peer whose output equals ours; `needs` is that of
+    contenders that do other work, or in another precision.
     """
 
     work: str
@@ -73,9 +75,8 @@ class Comparison:
     checked: Mapping[str, Build] = field(default_factory=dict)
     distance: Callable[[Tensor, Tensor], float] | None = None
     units: Mapping[str, float] = field(default_factory=dict)
-    operations: float = 0.0
-    traffic: float = 0.0
-    dtype: torch.dtype = torch.float32
+    need: Need = field(default_factory=Need)
+    needs: Mapping[str, Need] = field(default_factory=dict)
 
 
 def largest_difference(ours: Tensor, theirs: Tensor) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.attention import HEADS, WIDTH, backend, inputs, operations, traffic
+from benchmarks.attention import HEADS, WIDTH, backend, inputs, need
 from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of, peer
 from pmrf_blocks.attention.dense import neighborhood_mask
 
@@ -66,7 +66,5 @@ def compared(
         f"{size}x{size}, {HEADS} heads of {WIDTH}, kernel {kernel}, {name_of(dtype)}, {direction}",
         contenders,
         tolerance=tolerance,
-        operations=operations(size, kernel, backward=backward),
-        traffic=traffic(size, dtype, backward=backward),
-        dtype=dtype,
+        need=need(size, kernel, dtype, backward=backward),
     )

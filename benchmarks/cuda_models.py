@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from benchmarks.autoencoder import LATENT, channels, channels_last, convolutions, images, seeded
+from benchmarks.autoencoder import LATENT, channels, channels_last, images, need, seeded
 from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of
+from benchmarks.transformer import need as step_need
 from benchmarks.transformer import network_of
 from pmrf_blocks.autoencoders import SimVAE
 
@@ -65,8 +66,7 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
                 f"Sim-VAE, encode + decode, {size}x{size}, {name}",
                 {label: running(lambda x: vae.decode(vae.encode(x).mode()), x, mode) for label, mode in modes.items()},  # noqa: B023
                 tolerance=tolerance,
-                operations=convolutions(size, settings),
-                dtype=dtype,
+                need=need(SimVAE, size, settings, dtype),
             )
         network = network_of(settings).to(dtype)
         for size in (64,) if settings.tiny else (256, 512):
@@ -75,5 +75,5 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
                 f"PMRF's transformer, one step, {size}x{size}, {name}",
                 {label: running(lambda x: network(x, 0.5), x, mode) for label, mode in modes.items()},  # noqa: B023
                 tolerance=tolerance,
-                dtype=dtype,
+                need=step_need(size, settings, dtype),
             )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of
+from benchmarks.needs import Need
 from pmrf_blocks.autoencoders.resize import Downsample, NearestUpsample, PixelShuffleUpsample
 
 
@@ -45,9 +46,7 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
                     "channels_last, compiled": running(layer, x, layout=torch.channels_last, compiled=True),
                 },
                 tolerance=tolerance,
-                operations=_operations(layer, outputs),
-                traffic=(x.numel() + outputs.numel()) * dtype.itemsize,
-                dtype=dtype,
+                need=Need(_operations(layer, outputs), (x.numel() + outputs.numel()) * dtype.itemsize, dtype),
             )
 
 

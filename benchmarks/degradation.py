@@ -11,6 +11,7 @@ from skimage.data import astronaut
 from torch import Tensor
 
 from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, peer
+from benchmarks.needs import Need
 from pmrf_blocks.degradations import BlindFaceDegradation, BlindFaceParameters, gaussian_kernel
 
 
@@ -76,4 +77,5 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         distance=mean_difference,
         tolerance=1.0 / 255,
         units={"ours": batch, "OpenCV pipeline": batch},
+        need=Need(traffic=2 * x.numel() * x.itemsize),  # images in and out: its few operations are elementwise
     )

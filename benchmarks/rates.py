@@ -28,7 +28,7 @@ def measure_rates(settings: Settings) -> dict[str, Any]:
     length = (1 if settings.tiny else 1024 if device.type == "cuda" else 256) * 2**18
     source, target = torch.randn(length, device=device), torch.empty(length, device=device)
     operations = {}
-    for name in ("float32", "bfloat16"):
+    for name in ("float32", "bfloat16", *(["float16"] if torch.float16 in settings.dtypes else [])):
         size = side if PRECISIONS[name] in settings.dtypes else min(side, 256)  # emulated: seconds
         a, b = torch.randn(2, size, size, device=device).to(PRECISIONS[name]).unbind()
         best = measure({"": partial(torch.matmul, a, b)}, settings)[""]["best"]

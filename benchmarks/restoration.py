@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.autoencoder import LATENT, channels, channels_last, seeded
+from benchmarks.autoencoder import need as autoencoding
 from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of
+from benchmarks.needs import Need, count
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.restoration import PMRF, LatentPMRF
 from pmrf_blocks.restoration.pipelines import Restorer
 from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit, pmrf_hdit
 
 
+def latent_velocity(settings: Settings) -> HourglassTransformer:
+    if settings.tiny:
+        return HourglassTransformer(in_channels=LATENT, levels=(Level(64, 1),), patch_size=1, mapping_width=32)
+    return latent_pmrf_hdit()
+
+
+def pixel_velocity(settings: Settings) -> HourglassTransformer:
+    return HourglassTransformer(levels=(Level(64, 1),), mapping_width=32) if settings.tiny else pmrf_hdit()
+
+
 def latent(size: int, settings: Settings) -> Restorer:
     autoencoder = seeded(SimVAE, LATENT, channels=channels(settings), settings=settings)
     autoencoder = channels_last(autoencoder, torch.float32)
-    if settings.tiny:
-        velocity = HourglassTransformer(in_channels=LATENT, levels=(Level(64, 1),), patch_size=1, mapping_width=32)
-    else:
-        velocity = latent_pmrf_hdit()
+    velocity = latent_velocity(settings)
     return LatentPMRF(autoencoder=autoencoder, estimator=nn.Identity(), velocity=velocity, size=size)
 
 
 def pixels(size: int, settings: Settings) -> Restorer:
-    small = HourglassTransformer(levels=(Level(64, 1),), mapping_width=32) if settings.tiny else pmrf_hdit()
-    return PMRF(estimator=nn.Identity(), velocity=small, size=size)
+    return PMRF(estimator=nn.Identity(), velocity=pixel_velocity(settings), size=size)
 
 
 def restoring(make: type[Restorer], size: int, steps: int, settings: Settings, dtype: torch.dtype) -> Build:
@@ -39,9 +47,25 @@ def restoring(make: type[Restorer], size: int, steps: int, settings: Settings, d
     return build
 
 
+def needs(size: int, steps: int, settings: Settings, dtype: torch.dtype) -> dict[str, Need]:
+    """Of both contenders: every step reads all parameters again, for they outgrow caches."""
+
+    def step(network: nn.Module, x: Tensor) -> Tensor:
+        return network(x, 0.5)
+
+    side = size // 2 ** (len(channels(settings)) - 1)
+    in_latents = count(lambda: latent_velocity(settings), step, 1, LATENT, side, side, dtype=dtype)
+    in_pixels = count(lambda: pixel_velocity(settings), step, 1, 3, size, size, dtype=dtype)
+    return {
+        "Latent-PMRF": autoencoding(SimVAE, size, settings, dtype) + steps * in_latents,
+        "PMRF in pixels": steps * in_pixels,
+    }
+
+
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     size, steps = (32, 2) if settings.tiny else (512, 25)
     for dtype in settings.dtypes:
+        each = needs(size, steps, settings, dtype)
         yield Comparison(
             f"restore {size}x{size}, {steps} steps, {name_of(dtype)}",
             {
@@ -51,5 +75,6 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
             goals=(Goal("PMRF in pixels", 1 / 0.8),),
             tolerance=None,
             unequal="two models; random weights, and the posterior mean, which both share, is left out of both",
-            dtype=dtype,
+            need=each["Latent-PMRF"],
+            needs=each,
         )

@@ -18,6 +18,7 @@ import torch
 from benchmarks import BENCHMARKS
 from benchmarks.comparison import Call, Comparison, Missing, Settings, largest_difference, name_of, outputs
 from benchmarks.measure import Observed, measure, observe
+from benchmarks.needs import Need
 from benchmarks.rates import measure_rates
 from pmrf_blocks.training.environment import describe_environment
 
@@ -85,9 +86,8 @@ def compare(comparison: Comparison, settings: Settings) -> dict[str, Any]:
     """One row: contenders that are there, how far their outputs lie from ours, times and memory, goals."""
     row: dict[str, Any] = {
         "work": comparison.work,
-        "dtype": name_of(comparison.dtype),
-        "operations": comparison.operations,
-        "traffic": comparison.traffic,
+        **as_json(comparison.need),
+        "needs": {name: as_json(need) for name, need in comparison.needs.items()},
         "unequal": comparison.unequal,
         "tolerance": comparison.tolerance,
         "goals": [vars(goal) for goal in comparison.goals],
@@ -122,6 +122,10 @@ def compare(comparison: Comparison, settings: Settings) -> dict[str, Any]:
         first[name] = dataclasses.replace(once, result=None)
     row["measured"] = measure(calls, settings, first)
     return row
+
+
+def as_json(need: Need) -> dict[str, Any]:
+    return {"operations": need.operations, "traffic": need.traffic, "dtype": name_of(need.dtype)}
 
 
 def differences(results: Mapping[str, Any], ours: str, comparison: Comparison) -> dict[str, float]:

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.autoencoder import LATENT, channels, channels_last, seeded
 from benchmarks.comparison import Comparison, Goal, Settings, name_of
+from benchmarks.needs import count
 from pmrf_blocks.autoencoders import SimVAE
 
 
@@ -19,6 +20,13 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         network = seeded(SimVAE, LATENT, channels=channels(settings), settings=settings)
         network = channels_last(network, dtype)
         z = torch.randn(1, LATENT, side, side, generator=generator).to(settings.device, dtype)
+        # Of the whole latent at once: what tiles compute twice is no part of the limit.
+        need = count(
+            lambda: SimVAE(LATENT, channels=channels(settings)).decoder,
+            lambda decoder, x: decoder(x),
+            *z.shape,
+            dtype=dtype,
+        )
         pixels = side * network.downsampling
         yield Comparison(
             f"decode to {pixels}x{pixels}, {name_of(dtype)}",
@@ -28,5 +36,5 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
             },
             goals=(Goal("untiled", 6, "memory"), Goal("untiled", 1 / 1.15)),
             tolerance=tolerance,
-            dtype=dtype,
+            need=need,
         )

@@ -8,20 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of
+from benchmarks.needs import Need, count
 from pmrf_blocks.flow import rectified_flow_loss
 from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit
 
 LATENT = 32
 
 
+def architecture(settings: Settings, **options: bool | str) -> nn.Module:
+    if settings.tiny:
+        levels = (Level(64, 1, kernel_size=5), Level(64, 1, "global"))
+        return HourglassTransformer(in_channels=LATENT, levels=levels, patch_size=1, mapping_width=32, **options)  # type: ignore[arg-type]
+    return latent_pmrf_hdit(**options)
+
+
 def network_of(settings: Settings, **options: bool | str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        if settings.tiny:
-            levels = (Level(64, 1, kernel_size=5), Level(64, 1, "global"))
-            small = HourglassTransformer(in_channels=LATENT, levels=levels, patch_size=1, mapping_width=32, **options)  # type: ignore[arg-type]
-            return small.to(settings.device).train()
-        return latent_pmrf_hdit(**options).to(settings.device).train()
+        return architecture(settings, **options).to(settings.device).train()
 
 
 def training(batch: int, size: int, settings: Settings, *, fast: bool) -> Build:
@@ -51,6 +55,15 @@ def training(batch: int, size: int, settings: Settings, *, fast: bool) -> Build:
     return build
 
 
+def need(batch: int, size: int, settings: Settings, dtype: torch.dtype) -> Need:
+    """Three times the forward pass's products: the backward pass has two for each. (The counter cannot be asked for
+    them: it takes the gradient of a depth-wise convolution's weight for that of a full one.) What is recomputed to
+    save memory is no part of it. AdamW reads and writes every parameter and its two moments, in float32."""
+    forward = count(lambda: architecture(settings), lambda network, x: network(x, 0.5), batch, LATENT, size, size)
+    latents = 4.0 * batch * LATENT * size**2  # the bytes of x0, or of x1
+    return Need(3 * forward.operations, 6 * (forward.traffic - 2 * latents) + 2 * latents, dtype)
+
+
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     batch, size = (2, 16) if settings.tiny else (4, 32)
     dtype = torch.bfloat16 if torch.bfloat16 in settings.dtypes else torch.float32
@@ -62,5 +75,6 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         goals=(Goal(names[1], 2), Goal(names[1], 2, "memory")),
         tolerance=0.05,  # of the first loss; the network starts with a velocity of zero
         units=dict.fromkeys(names, batch),
-        dtype=dtype,
+        need=need(batch, size, settings, dtype),
+        needs={names[1]: need(batch, size, settings, torch.float32)},
     )

@@ -8,18 +8,21 @@ import torch
 from torch import nn
 
 from benchmarks.comparison import Build, Call, Comparison, Goal, Missing, Settings, name_of, peer
+from benchmarks.needs import Need, count
 from pmrf_blocks.transformers import HourglassTransformer, Level, pmrf_hdit
+
+
+def architecture(settings: Settings) -> HourglassTransformer:
+    if settings.tiny:
+        return HourglassTransformer(levels=(Level(64, 1, kernel_size=5), Level(64, 1, "global")), mapping_width=32)
+    return pmrf_hdit(augmentation=False)
 
 
 def network_of(settings: Settings) -> HourglassTransformer:
     """Random weights, the same at every call; none of them zero, so that outputs depend on every layer."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        if settings.tiny:
-            levels = (Level(64, 1, kernel_size=5), Level(64, 1, "global"))
-            network = HourglassTransformer(levels=levels, mapping_width=32)
-        else:
-            network = pmrf_hdit(augmentation=False)
+        network = architecture(settings)
         for parameter in network.parameters():
             if parameter.ndim > 1 and not bool(parameter.any()):
                 nn.init.normal_(parameter, std=0.02)
@@ -42,6 +45,11 @@ def step(name: str, size: int, settings: Settings, dtype: torch.dtype = torch.fl
     return build
 
 
+def need(size: int, settings: Settings, dtype: torch.dtype) -> Need:
+    """Of one velocity on one image."""
+    return count(lambda: architecture(settings), lambda network, x: network(x, 0.5), 1, 3, size, size, dtype=dtype)
+
+
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     size = 64 if settings.tiny else 256
     for dtype, tolerance in settings.tolerances({torch.float32: 1e-3, torch.bfloat16: 0.1}):
@@ -54,5 +62,5 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
             },
             goals=(Goal("on natten", 5), Goal("on dense masked attention", 2)),
             tolerance=tolerance,
-            dtype=dtype,
+            need=need(size, settings, dtype),
         )
