@@ -7,6 +7,7 @@ needs.py       what a piece of work takes at least: operations and bytes
 measure.py     times (contenders in turn) and peak memory
 rates.py       what the device can do at best: multiplication, copying
 running.py     runs benchmarks into one JSON file
+roofline.py    what the device allows at most, and how near a contender is to it
 report.py      JSON files to docs/benchmarks.md
 
 Everything else is one benchmark each: comparisons(settings) yields its rows. cuda_*.py are microbenchmarks of a GPU.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import BENCHMARKS
+from benchmarks import BENCHMARKS, roofline
 
 HEAD = """# Benchmarks
 
@@ -19,6 +19,10 @@ Ours and its peers get the same weights, inputs, dtype and threads in one proces
 anything is timed, and a row whose outputs differ is not timed. Repetitions alternate between the contenders; a call
 of many seconds is made once. Times are medians with their quartiles. Memory is the peak beyond what was held before
 the call. A factor above 1 means that ours is faster, or takes less memory.
+
+The limit (roofline) is the longer of two times: operations over the rate of a large matrix product, and bytes over the
+rate of a large copy, both measured in the same run. Operations are the products that the formulas ask for, whatever a
+contender does beyond them; bytes are inputs, parameters and outputs, each moved once.
 """
 
 
@@ -66,12 +70,18 @@ def section(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], group: Sequen
 
 
 def goals(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[str]:
-    """Every goal, met or not; then everything that a peer does better."""
+    """Every goal, met or not, and whether it could be; then everything that a peer does better."""
     yield "\n### Goals\n\n| work | against | goal | measured | |\n|---|---|---|---|---|"
     for row, _ in rows:
         for goal in row["goals"]:
             cells = [row["work"], goal["against"] or "the clock", _goal(goal), *verdict(row, goal)]
             yield f"| {' | '.join(cells)} |"
+    missed = [
+        (row, goal, record) for row, record in rows for goal in row["goals"] if verdict(row, goal)[1] == "not met"
+    ]
+    if reaches := [f"- {line}" for item in missed if (line := roofline.reach(*item))]:
+        yield "\n### What the device allows where a goal was missed\n"
+        yield from reaches
     lost = [
         f"- {row['work']}: {name} is {1 / ratio:.2f} times as fast"
         for row, _ in rows
@@ -118,33 +128,19 @@ def table(row: dict[str, Any], record: dict[str, Any]) -> Iterator[str]:
     if "failed" in row:
         yield f"Not timed: {row['failed']}."
     if row.get("measured"):
-        yield "| | ms | quartiles | calls | memory, MiB | speed of ours | memory of ours | difference |"
-        yield "|---|---|---|---|---|---|---|---|"
+        yield "| | ms | quartiles | calls | memory, MiB | speed of ours | memory of ours | difference | of its limit |"
+        yield "|---|---|---|---|---|---|---|---|---|"
     for name, values in row.get("measured", {}).items():
         units = row["units"].get(name, 1.0)
         low, high = (1e3 * value / units for value in values["quartiles"])
         memory = "" if values["peak_bytes"] is None else f"{values['peak_bytes'] / 2**20:,.0f}"
         ratios = ["" if name == row["ours"] or ratio is None else f"{ratio:.2f}x"
                   for ratio in (factor(row, name, "time"), factor(row, name, "memory"))]  # fmt: skip
-        distance = row.get("distances", {}).get(name)
+        distance, near = row.get("distances", {}).get(name), roofline.share(row, name, record)
         cells = [name, f"{1e3 * values['median'] / units:.4g}", f"{low:.4g} to {high:.4g}",
-                 str(values["repetitions"]), memory, *ratios]  # fmt: skip
-        yield f"| {' | '.join(cells)} | {'' if distance is None else f'{distance:.1e}'} |"
+                 str(values["repetitions"]), memory, *ratios, "" if distance is None else f"{distance:.1e}",
+                 "" if near is None else roofline.percent(near)]  # fmt: skip
+        yield f"| {' | '.join(cells)} |"
     yield from ("\n" + line for line in (f"{name} left out: {reason}." for name, reason in row["left_out"].items()))
-    if limit := roofline(row, record):
+    if limit := roofline.describe(row, record):
         yield "\n" + limit
-
-
-def roofline(row: dict[str, Any], record: dict[str, Any]) -> str:
-    """How near ours is to what the device allows."""
-    if row["ours"] not in row.get("measured", {}) or not (row["operations"] or row["traffic"]):
-        return ""
-    seconds, rates = row["measured"][row["ours"]]["median"], record["rates"]
-    peak = rates["operations"].get(row["dtype"], rates["operations"]["float32"])
-    compute, copy = row["operations"] / peak, row["traffic"] / rates["bytes"]
-    text = f"Roofline of ours: {row['operations'] / 1e9:,.3g} GFLOP take at least {1e3 * compute:.4g} ms"
-    if row["traffic"]:
-        text += f", {row['traffic'] / 1e6:,.3g} MB at least {1e3 * copy:.4g} ms"
-    share = max(compute, copy) / seconds
-    done = f"{row['operations'] / seconds / 1e9:,.0f} GFLOP/s, {row['traffic'] / seconds / 1e9:,.1f} GB/s"
-    return f"{text}; ours reaches {100 * share:.0f} % of that limit ({done})."
