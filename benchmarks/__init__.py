@@ -25,6 +25,7 @@ BENCHMARKS = (
     "restoration",
     "tiled_decode",  # the longest last: minutes on a processor
     "cuda_attention",
+    "cuda_norms",
     "cuda_resize",
     "cuda_models",
 )

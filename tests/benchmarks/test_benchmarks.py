@@ -64,9 +64,10 @@ def test_without_cuda_its_microbenchmarks_are_left_out(tmp_path, capsys, monkeyp
     output = tmp_path / "cuda.json"
     rates = {"operations": {"float32": 2e11, "bfloat16": 1e9}, "bytes": 1e10}
     monkeypatch.setattr(running, "measure_rates", lambda settings: rates)
-    command = ["run", "cuda_attention", "--device", "cpu"]
-    assert main([*command, "--output", str(output)]) == 0
-    assert json.loads(output.read_text())["left_out"]["cuda_attention"] == "needs CUDA"
+    names = ["cuda_attention", "cuda_norms", "cuda_resize", "cuda_models"]
+    assert main(["run", *names, "--device", "cpu", "--output", str(output)]) == 0
+    left_out = json.loads(output.read_text())["left_out"]
+    assert {left_out[name] for name in names} == {"needs CUDA"}
     assert "cuda_attention: left out: needs CUDA" in capsys.readouterr().err
 
 
