@@ -54,6 +54,44 @@ def test_every_backend_equals_the_naive_loop(data):
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
 
 
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_tiles_in_float32_equal_the_plain_formula(data):
+    """Forward and gradients of what is fused and goes row by row, against float64, which does not."""
+    height, width = data.draw(st.integers(1, 40)), data.draw(st.integers(17, 40))
+    kernel = (data.draw(st.integers(1, min(9, height))), data.draw(st.integers(1, 9)))
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        leaves = [x.requires_grad_() for x in qkv(2, height, width, 2, 8, dtype=dtype).unbind()]
+        leaves[2] = leaves[2][..., :5]
+        out = neighborhood_attention_2d(*leaves, kernel, backend="tiled")
+        results.append((out, *torch.autograd.grad(out.square().sum(), leaves)))
+    for ours, expected in zip(*results):
+        torch.testing.assert_close(ours.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_tiles_keep_nothing_for_the_backward_pass_but_their_inputs():
+    leaves = [x.requires_grad_() for x in qkv(1, 32, 24, 2, 8, dtype=torch.float32).unbind()]
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        neighborhood_attention_2d(*leaves, 7, backend="tiled")
+    assert sum(x.numel() for x in kept) == sum(x.numel() for x in leaves)
+
+
+def test_tiles_under_function_transforms():
+    batch = qkv(3, 1, 20, 18, 1, 4, dtype=torch.float32)
+
+    def loss(q, k, v):
+        return neighborhood_attention_2d(q, k, v, 5, backend="tiled").square().sum()
+
+    q, k, v = (x.requires_grad_() for x in batch.unbind())
+    expected = torch.autograd.grad(sum(loss(*one) for one in zip(q, k, v)), (q, k, v))
+    ours = torch.func.vmap(torch.func.grad(loss, argnums=(0, 1, 2)))(*batch.detach().unbind())
+    shared = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 2))(q[0], k, v.movedim(0, 2))
+    for a, b in zip((*ours, shared[0]), (*expected, expected[0][0])):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("size", "kernel", "dilation"), [((37, 26), 7, 1), ((40, 33), (3, 5), (2, 3))])
 def test_gradients_equal_the_dense_ones(size, kernel, dilation):
     gradients = []
