@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,7 +27,37 @@ class NearestUpsample(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and not torch.is_grad_enabled():  # there its speed was measured
+            return convolve_doubled(x, self.conv)
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def convolve_doubled(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """conv(nearest x2 of x) of a 3x3 convolution with padding 1, in 4/9 of its multiplications.
+
+    Of the three taps two fall on the same pixel of x, which one depends on whether the output pixel is even or odd: so
+    their weights are added first, and each of the four kinds of output pixels is a 2x2 convolution of x. Equal up to
+    rounding. Not for training: the strided writes are slow to differentiate.
+    """
+
+    def merged(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        before, at, after = weight.unbind(dim)
+        return torch.stack((before, at + after), dim), torch.stack((before + at, after), dim)
+
+    weight = conv.weight if conv.weight.dtype.itemsize >= 4 else conv.weight.float()
+    weights = torch.cat([both for rows in merged(weight, 2) for both in merged(rows, 3)])
+    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    weights = weights.to(conv.weight.dtype, memory_format=layout)
+    bias = None if conv.bias is None else conv.bias.repeat(4)
+    kinds = F.conv2d(x, weights, bias, padding=1).unflatten(1, (4, -1))  # (B, 4, C, H + 1, W + 1)
+    batch, _, channels, height, width = kinds.shape
+    height, width = height - 1, width - 1
+    out = torch.empty((batch, channels, 2 * height, 2 * width), dtype=kinds.dtype, memory_format=layout)
+    places = out.unflatten(3, (width, 2)).unflatten(2, (height, 2))
+    for kind in range(4):
+        row, column = divmod(kind, 2)
+        places[:, :, :, row, :, column] = kinds[:, kind, :, row : row + height, column : column + width]
+    return out
 
 
 class PixelShuffleUpsample(nn.Module):
