@@ -5,7 +5,10 @@ input. So for each tile the regions are worked out from the last layer to the fi
 layers run on just these, trimmed as they go: at the image's border a crop ends where the image ends and is padded as
 the image is; elsewhere it holds all that the tile depends on. The result equals the untiled one.
 
-Group norm and self-attention see the whole image. Nothing local can be exact there: tiles overlap and are blended.
+Layers at the low resolutions have the widest halos and the smallest feature maps: where a whole map is no larger than
+the largest of a tile, they run on the whole image, which costs no memory and computes nothing twice.
+
+Group norm and self-attention see the whole image. In tiles nothing can be exact there: these overlap and are blended.
 """
 
 from __future__ import annotations
@@ -80,13 +83,66 @@ def why_not_exact(steps: Iterable[Step]) -> str | None:
 
 
 def run_tiled(steps: Sequence[Step], x: Tensor, *, tile: int, name: str) -> Tensor:
-    """The steps on x (B, C, H, W), computed for `tile` x `tile` pixels of their output at a time.
+    """The steps on x (B, C, H, W), computed for `tile` x `tile` pixels of their output at a time; at either end whole
+    where that takes no more memory.
 
     Where the result cannot be exact a RuntimeWarning says why, and overlapping tiles are blended.
     """
+    first, last = tiled_part(steps, x.shape, tile)
+    for step in steps[:first]:
+        x = step(x)
+    for step in reversed(steps[last:]):
+        tile = _input_tile(step, tile)
+    x = _in_tiles(steps[first:last], x, tile, name)
+    for step in steps[last:]:
+        x = step(x)
+    return x
+
+
+def tiled_part(steps: Sequence[Step], shape: Sequence[int], tile: int) -> tuple[int, int]:
+    """Which of the steps need tiles, (first, one past the last): before and after, feature maps of the whole image are
+    no larger than the largest map of a tile. `shape` is that of x, `tile` in pixels of the output."""
+    _, channels, height, width = shape
+    whole, widths = [channels * height * width], [channels]
+    for step in steps:
+        height, width = (output_place(step, size) for size in (height, width))
+        widths.append(_out_channels(step, widths[-1]))
+        whole.append(widths[-1] * height * width)
+    sides = [tile]
+    for step in reversed(steps):
+        sides.append(_input_tile(step, sides[-1]))
+    room = max(width * side * side for width, side in zip(widths, reversed(sides)))
+    first, last = 0, len(steps)
+    while first < last and whole[first + 1] <= room:
+        first += 1
+    while last > first and whole[last - 1] <= room:
+        last -= 1
+    return first, last
+
+
+def _input_tile(step: Step, tile: int) -> int:
+    """Side of what a tile of a layer's output takes of its input, its halo aside."""
+    if isinstance(step, Downsample):
+        return 2 * tile
+    return -(-tile // 2) if isinstance(step, (NearestUpsample, PixelShuffleUpsample)) else tile
+
+
+def _out_channels(step: Step, before: int) -> int:
+    if isinstance(step, nn.Conv2d):
+        return step.out_channels
+    if isinstance(step, (SimpleResBlock, SDResBlock)):
+        return step.conv2.out_channels
+    if isinstance(step, (Downsample, NearestUpsample, PixelShuffleUpsample)):
+        return step.conv.out_channels // (4 if isinstance(step, PixelShuffleUpsample) else 1)
+    return before
+
+
+def _in_tiles(steps: Sequence[Step], x: Tensor, tile: int, name: str) -> Tensor:
+    if not steps:
+        return x
     reason = why_not_exact(steps)
     if reason is not None:
-        warnings.warn(f"{name} is not exact here, and seams are blended: {reason}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{name} is not exact here, and seams are blended: {reason}", RuntimeWarning, stacklevel=4)
         return _blended(steps, x, tile)
     height, width = (output_size(steps, size) for size in x.shape[-2:])
     out = None

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pmrf_blocks.autoencoders import SDVAE, SimVAE
-from pmrf_blocks.autoencoders.tiling import _blended, halo, output_size
+from pmrf_blocks.autoencoders.blocks import PixelAttention
+from pmrf_blocks.autoencoders.tiling import _blended, halo, output_size, tiled_part
 
 TINY = {"channels": (4, 8, 8), "blocks_per_level": 1, "middle_blocks": 2}
 EXACT = [
@@ -93,15 +94,34 @@ def test_what_cannot_be_exact_says_why_and_is_blended(model, reason):
     with torch.no_grad():
         z = vae.encode(x).mean
         with pytest.warns(RuntimeWarning, match=reason):
-            tiled = vae.encode_tiled(x, tile=48).mean
+            tiled = vae.encode_tiled(x, tile=16).mean
         with pytest.warns(RuntimeWarning, match=reason):
-            y = vae.decode_tiled(z, tile=12)
+            y = vae.decode_tiled(z, tile=4)
         whole = vae.decode(z)
     assert tiled.shape == z.shape
     assert y.shape == whole.shape
     assert torch.isfinite(y).all()
-    with torch.no_grad(), pytest.warns(RuntimeWarning):
-        torch.testing.assert_close(vae.decode_tiled(z, tile=100), whole)  # one tile is the whole
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")  # one tile is the whole
+        torch.testing.assert_close(vae.decode_tiled(z, tile=100), whole)
+
+
+def test_layers_whose_whole_maps_are_small_are_not_tiled():
+    """Attention at the lowest resolution is exact then, and only layers at the high ones are in tiles."""
+    vae = build(channels=(4, 4, 4), middle="attention")
+    x = torch.rand(1, 3, 96, 64, dtype=torch.float64) * 2 - 1
+    for steps, shape, tile in ((vae.encoder, x.shape, 8), (vae.decoder, (1, 2, 24, 16), 32)):
+        steps = list(steps.steps())
+        first, last = tiled_part(steps, shape, tile)
+        low = [step for step in steps if isinstance(step, PixelAttention)]
+        assert low
+        assert not any(step in steps[first:last] for step in low)
+        assert 0 < last - first < len(steps)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        z = vae.encode(x).mean
+        torch.testing.assert_close(vae.encode_tiled(x, tile=32).mean, z, rtol=0, atol=1e-10)
+        torch.testing.assert_close(vae.decode_tiled(z, tile=8), vae.decode(z), rtol=0, atol=1e-10)
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40), tile=st.integers(1, 20))
