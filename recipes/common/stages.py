@@ -172,8 +172,13 @@ Stage = Autoencoder | Estimator | LatentEstimator | Flow
 
 
 def with_seed(stage: Any, seed: int) -> Any:
-    """The stage with this training seed, and the autoencoder in it; estimators keep theirs, which all rows share."""
-    changes: dict[str, Any] = {"train": replace(stage.train, seed=seed)}
+    """The stage with this training seed, and the autoencoder in it. Estimators, in pixels or of latents, keep theirs,
+    which all rows share; what is published is what it is."""
+    if getattr(stage, "published", None) is not None:
+        return stage
+    changes: dict[str, Any] = {}
+    if not isinstance(stage, LatentEstimator):
+        changes["train"] = replace(stage.train, seed=seed)
     for name in ("autoencoder", "latent_estimator"):
         inner = getattr(stage, name, None)
         if inner is not None:

@@ -14,6 +14,7 @@ from pmrf_blocks.training import TrainConfig
 from recipes.common.ends import FlowEnds, seeing
 from recipes.common.fitting import Place, finished, flow_ends, trained
 from recipes.common.stages import Network, essence, stage_name, with_seed
+from recipes.elir import mean_of_latents
 from recipes.latent_pmrf import latent_pmrf
 from recipes.pmrf import pmrf, pmrf_equal_compute
 from recipes.posterior_mean import posterior_mean
@@ -82,6 +83,19 @@ def test_a_run_folder_is_named_after_what_decides_its_weights():
 def test_seeds_spare_the_estimator_that_all_rows_share():
     stage = with_seed(latent_pmrf("debug"), 5)
     assert (stage.train.seed, stage.autoencoder.train.seed, stage.estimator.train.seed) == (5, 5, 0)
+
+
+def test_what_rows_share_keeps_its_seed():
+    """A latent estimator depends on a seed by its autoencoder alone; published networks do not depend on one."""
+    flow = mean_of_latents("debug")
+    assert with_seed(flow, 5).latent_estimator.train.seed == flow.latent_estimator.train.seed
+    assert with_seed(flow, 5).latent_estimator.autoencoder.train.seed == 5
+    ships = replace(flow.autoencoder, published="bundled")
+    flow = replace(flow, autoencoder=ships, latent_estimator=replace(flow.latent_estimator, autoencoder=ships))
+    seeded = with_seed(flow, 5)
+    assert seeded.train.seed == 5
+    assert seeded.autoencoder == ships
+    assert stage_name(seeded.latent_estimator) == stage_name(flow.latent_estimator)
 
 
 def test_networks_start_from_their_seed_and_spare_the_global_generator():
