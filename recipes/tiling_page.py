@@ -106,8 +106,12 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         "",
         *halo_table(),
         "",
-        "Group norm and self-attention see the whole image. There no tile can be exact: a RuntimeWarning gives the "
-        "reason, and tiles with their halo overlap by a quarter and are blended.",
+        "Layers at the low resolutions have most of the halo and the smallest feature maps. Where a map of the whole "
+        "image is no larger than the largest of a tile, they run on the whole image: no memory is lost, and less is "
+        "computed twice.",
+        "",
+        "Group norm and self-attention see the whole image. In tiles nothing can be exact there: a RuntimeWarning "
+        "gives the reason, and tiles with their halo overlap by a quarter and are blended.",
         "",
         "## Measured",
         "",
@@ -117,7 +121,7 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         "of the shipped one's size; weights are random but where 'trained' is said. Made by "
         f"`python -m recipes.tiling_page`, commit {environment['revision']}, {environment['processor']}.",
         "",
-        f"| network | {' | '.join(header)} | why not exact |",
+        f"| network | {' | '.join(header)} | sees the whole image |",
         "|---|" + "--:|" * len(header) + "---|",
     ]
     for name, (why, measured) in rows.items():
@@ -126,11 +130,11 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
             for pair in measured
             for value in pair
         ]
-        text.append(f"| {name} | {' | '.join(cells)} | {why or 'exact'} |")
+        text.append(f"| {name} | {' | '.join(cells)} | {why or 'nothing: exact'} |")
     text += [
         "",
-        "0: a tile and its halo hold the whole image. What group norm and attention see is the tile and its halo, so "
-        "the difference shrinks as tiles grow. Random weights are no promise for trained ones, which may lean on the "
+        "0: all that sees the whole image, or all layers, ran on it. What group norm and attention see elsewhere is "
+        "the tile and its halo, so the difference shrinks as tiles grow. Random weights are no promise for trained ones, which may lean on the "
         "whole image more, or less: measure yours with `--models FOLDER`.",
     ]
     return "\n".join(text) + "\n"
