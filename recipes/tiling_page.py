@@ -134,8 +134,8 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
     text += [
         "",
         "0: all that sees the whole image, or all layers, ran on it. What group norm and attention see elsewhere is "
-        "the tile and its halo, so the difference shrinks as tiles grow. Random weights are no promise for trained ones, which may lean on the "
-        "whole image more, or less: measure yours with `--models FOLDER`.",
+        "the tile and its halo, so the difference shrinks as tiles grow. Random weights are no promise for trained "
+        "ones, which may lean on the whole image more, or less: measure yours with `--models FOLDER`.",
     ]
     return "\n".join(text) + "\n"
 

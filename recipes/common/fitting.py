@@ -30,7 +30,7 @@ from pmrf_blocks.training import (
 )
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
 from pmrf_blocks.training.export import export
-from pmrf_blocks.training.processes import once
+from pmrf_blocks.training.processes import once, processes
 from pmrf_blocks.training.tasks import Task
 from recipes.common.ends import FlowEnds, LatentMeanTask, RecipeFlowTask
 from recipes.common.stages import (
@@ -155,11 +155,15 @@ def train_autoencoder(stage: Autoencoder, place: Place) -> None:
         kl_weight=stage.kl_weight_of_crop,
     )
     network = run_stage(stage, task, JoinedDataset(*map(place.images, stage.images)), place)
-    batches = DataLoader(place.images(stage.faces, flip=False), batch_size=32)
-    scale, shift = latent_statistics(network, batches)
-    normalized = stage.network.changed(scaling_factor=scale, shift_factor=shift).build(0)
-    normalized.load_state_dict(network.state_dict())
-    keep(normalized, stage, place)
+
+    def keep_normalized() -> None:
+        batches = DataLoader(place.images(stage.faces, flip=False), batch_size=32)
+        scale, shift = latent_statistics(network.to(processes(place.device).device), batches)
+        normalized = stage.network.changed(scaling_factor=scale, shift_factor=shift).build(0)
+        normalized.load_state_dict(network.state_dict())
+        export(normalized, place.folder(stage) / MODEL)
+
+    once(keep_normalized, place.device)
 
 
 def train_estimator(stage: Estimator, place: Place) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 import tyro
 
+from pmrf_blocks.training.processes import processes
 from recipes.common.fitting import Place, trained
 from recipes.common.sizes import Scale
 from recipes.common.stages import Estimator, Stage, essence, with_seed
@@ -94,7 +95,15 @@ def launch(recipe: Callable[[Scale], Stage], description: str | None) -> None:
     with one_line_errors(recipe.__name__):
         place = arguments.place()
         trained(stage, place)
-        print(place.folder(stage))
+        conclude(place.folder(stage), arguments.device)
+
+
+def conclude(result: object, device: str | None) -> None:
+    """Print the result, once however many processes there are, and leave their group."""
+    everyone = processes(device)
+    if everyone.is_main_process:
+        print(result)
+    everyone.destroy_process_group()
 
 
 def chosen(arguments: Arguments, stage: Any) -> Any:

@@ -12,7 +12,7 @@ import tyro
 from recipes.common.curves import Figure, run_figure, speed_up_lines, write_figure
 from recipes.common.evaluation import FaceSet
 from recipes.common.fitting import world_size
-from recipes.common.launch import Common, one_line_errors
+from recipes.common.launch import Common, conclude, one_line_errors
 from recipes.common.page import claim_lines, part_table, write_page
 from recipes.common.sizes import Scale, held_out
 from recipes.common.stages import Flow, stage_name
@@ -65,14 +65,14 @@ def launch_table(recipe: Callable[[Scale], Table], description: str | None) -> N
     """
     arguments = tyro.cli(TableArguments, description=description)
     with one_line_errors(recipe.__name__):
-        print(make_table(recipe, arguments))
+        conclude(make_table(recipe, arguments), arguments.device)
 
 
 def launch_figure(recipe: Callable[[Scale], Figure], description: str | None) -> None:
     """The same for a figure's two curves."""
     arguments = tyro.cli(TableArguments, description=description)
     with one_line_errors(recipe.__name__):
-        print(make_figure(recipe, arguments))
+        conclude(make_figure(recipe, arguments), arguments.device)
 
 
 def make_figure(recipe: Callable[[Scale], Figure], arguments: TableArguments) -> Path:
