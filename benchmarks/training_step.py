@@ -28,13 +28,13 @@ def network_of(settings: Settings, **options: bool | str) -> nn.Module:
         return architecture(settings, **options).to(settings.device).train()
 
 
-def training(batch: int, size: int, settings: Settings, *, fast: bool) -> Build:
+def training(batch: int, size: int, settings: Settings, *, fast: bool, recomputed: bool = False) -> Build:
     """One loss, its gradients and an AdamW update. `fast` is how training/ runs: bfloat16 under autocast where the
-    device has it, tiled or native neighborhood attention, layers recomputed in the backward pass."""
+    device has it, tiled or native neighborhood attention; layers `recomputed` in the backward pass, or kept for it."""
     half = fast and torch.bfloat16 in settings.dtypes
 
     def build() -> Call:
-        options: dict[str, bool | str] = {"gradient_checkpointing": True} if fast else {"backend": "dense"}
+        options: dict[str, bool | str] = {"gradient_checkpointing": recomputed} if fast else {"backend": "dense"}
         network = network_of(settings, **options)
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5, fused=fast)
         generator = torch.Generator().manual_seed(0)
@@ -67,14 +67,19 @@ def need(batch: int, size: int, settings: Settings, dtype: torch.dtype) -> Need:
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     batch, size = (2, 16) if settings.tiny else (4, 32)
     dtype = torch.bfloat16 if torch.bfloat16 in settings.dtypes else torch.float32
-    ours = f"ours ({name_of(dtype)}, recomputed layers, fused AdamW)"
-    names = (ours, "eager, contiguous, float32, dense attention")
+    ours, kept = (f"ours ({name_of(dtype)}, {layers} layers, fused AdamW)" for layers in ("recomputed", "kept"))
+    plain = "eager, contiguous, float32, dense attention"
+    contenders = {
+        ours: training(batch, size, settings, fast=True, recomputed=True),
+        kept: training(batch, size, settings, fast=True),
+        plain: training(batch, size, settings, fast=False),
+    }
     yield Comparison(
         f"training step of Latent-PMRF's transformer, {batch} latents of {LATENT}x{size}x{size}, an image",
-        {name: training(batch, size, settings, fast=i == 0) for i, name in enumerate(names)},
-        goals=(Goal(names[1], 2), Goal(names[1], 2, "memory")),
+        contenders,
+        goals=(Goal(plain, 2), Goal(plain, 2, "memory")),
         tolerance=0.05,  # of the first loss; the network starts with a velocity of zero
-        units=dict.fromkeys(names, batch),
+        units=dict.fromkeys(contenders, batch),
         need=need(batch, size, settings, dtype),
-        needs={names[1]: need(batch, size, settings, torch.float32)},
+        needs={plain: need(batch, size, settings, torch.float32)},
     )
