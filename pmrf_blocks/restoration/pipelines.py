@@ -33,7 +33,7 @@ class Restored:
 
 
 class Restorer(nn.Module, SavedPipeline):
-    """Base of the pipelines.
+    """Base of the pipelines. The networks given are brought to channels_last memory, in which they are faster.
 
     Arguments:
         estimator: network from degraded image to posterior mean, both in [0, 1].
@@ -44,13 +44,16 @@ class Restorer(nn.Module, SavedPipeline):
 
     estimator: nn.Module
 
-    def __init__(self, *, estimator: nn.Module, size: int, source_noise: float = 0.0, steps: int = 25) -> None:
+    def __init__(
+        self, *, estimator: nn.Module, size: int, source_noise: float = 0.0, steps: int = 25, **networks: nn.Module
+    ) -> None:
         super().__init__()
         if size < 1 or steps < 1 or source_noise < 0:
             raise ValueError(
                 f"size and steps must be at least 1 and source_noise at least 0; got {size}, {steps}, {source_noise}"
             )
-        self.estimator = estimator
+        for name, network in {"estimator": estimator, **networks}.items():
+            setattr(self, name, network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
         self.size, self.source_noise, self.steps = size, source_noise, steps
 
     @property
@@ -153,8 +156,9 @@ class PMRF(Restorer):
     def __init__(
         self, *, estimator: nn.Module, velocity: nn.Module, size: int, source_noise: float = 0.1, steps: int = 25
     ) -> None:
-        super().__init__(estimator=estimator, size=size, source_noise=source_noise, steps=steps)
-        self.velocity = velocity
+        super().__init__(
+            estimator=estimator, velocity=velocity, size=size, source_noise=source_noise, steps=steps
+        )  # fmt: skip
 
     @classmethod
     def from_published(cls, path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> PMRF:
@@ -192,9 +196,14 @@ class LatentPMRF(Restorer):
         source_noise: float = 0.0,
         steps: int = 25,
     ) -> None:
-        super().__init__(estimator=estimator, size=size, source_noise=source_noise, steps=steps)
-        self.autoencoder = autoencoder
-        self.velocity = velocity
+        super().__init__(
+            autoencoder=autoencoder,
+            estimator=estimator,
+            velocity=velocity,
+            size=size,
+            source_noise=source_noise,
+            steps=steps,
+        )
 
     def _source(self, mean: Tensor, tile: int | None) -> Tensor:
         x = 2.0 * mean - 1.0
