@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-FOLDERS = {"faces256/train": 4, "faces256/val": 3, "faces256/test": 3, "photos": 2}
+FOLDERS = {"faces256/train": 5, "faces256/val": 3, "faces256/test": 3, "photos": 2}
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from pmrf_blocks.restoration import PMRF, LatentPMRF, load_restorer
 from recipes.bundled import bundled, debug
@@ -18,25 +17,13 @@ from recipes.bundled_results import scale_weights
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    generator = torch.Generator().manual_seed(0)
-    for name, count in {"faces256/train": 4, "faces256/val": 2, "photos": 2}.items():
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = torch.randint(0, 256, (6, 5, 3), dtype=torch.uint8, generator=generator).numpy()
-            Image.fromarray(pixels).resize((40, 48), Image.Resampling.BICUBIC).save(folder / name / f"{number}.png")
-    return folder
-
-
 def run(*arguments):
     command = [sys.executable, "-m", "recipes.bundled", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
 
 
-def test_debug_twin_trains_and_assembles(data, tmp_path):
-    done = run("--data", data, "--runs", tmp_path, "--debug", "--threads", 1, "--device", "cpu")
+def test_debug_twin_trains_and_assembles(image_folders, tmp_path):
+    done = run("--data", image_folders, "--runs", tmp_path, "--debug", "--threads", 1, "--device", "cpu")
     assert done.returncode == 0, done.stderr[-2000:]
     folder = tmp_path / "bundled-debug"
     assert done.stdout.strip() == str(folder)
@@ -51,13 +38,13 @@ def test_debug_twin_trains_and_assembles(data, tmp_path):
     assert torch.equal(latent.estimator(y), pixel.estimator(y))
     assert latent.restore(y, steps=2).image.shape == y.shape
     provenance = json.loads((folder / "assembled" / "provenance.json").read_text())
-    assert provenance["data"] == "4 images in faces256/train, 2 images in photos"
+    assert provenance["data"] == "5 images in faces256/train, 2 images in photos"
     assert provenance["stages"]["flow"]["images"] == 8
     scale = latent.autoencoder.config["scaling_factor"]
     assert scale != 1.0
 
     anew = tmp_path / "anew"
-    done = run("--data", data, "--runs", anew, "--debug", "--threads", 1, "--device", "cpu",
+    done = run("--data", image_folders, "--runs", anew, "--debug", "--threads", 1, "--device", "cpu",
                "--start", folder / "assembled")  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr.count("taken from") == 4
@@ -73,8 +60,8 @@ def test_missing_data_is_one_line(tmp_path):
     assert failed.stderr.strip().splitlines()[-1].startswith("bundled: no such folder")
 
 
-def test_a_stage_needs_those_before_it(data, tmp_path):
-    failed = run("--data", data, "--runs", tmp_path, "--stage", "flow", "--debug")
+def test_a_stage_needs_those_before_it(image_folders, tmp_path):
+    failed = run("--data", image_folders, "--runs", tmp_path, "--stage", "flow", "--debug")
     assert failed.returncode == 1
     assert "autoencoder" in failed.stderr.strip().splitlines()[-1]
 

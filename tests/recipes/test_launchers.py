@@ -5,28 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import torch
-from PIL import Image
-
 from pmrf_blocks.restoration import PMRF, LatentPMRF, load_restorer
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    generator = torch.Generator().manual_seed(0)
-    for name, count in {"faces256/train": 5, "faces256/val": 3, "photos": 2}.items():
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = torch.randint(0, 256, (6, 5, 3), dtype=torch.uint8, generator=generator).numpy()
-            Image.fromarray(pixels).resize((40, 48), Image.Resampling.BICUBIC).save(folder / name / f"{number}.png")
-    return folder
 
 
 def launched(launcher, data, runs, *arguments):
@@ -38,9 +22,9 @@ def launched(launcher, data, runs, *arguments):
     return runs / "bundled-debug"
 
 
-def test_both_launchers_train_the_same(data, tmp_path):
+def test_both_launchers_train_the_same(image_folders, tmp_path):
     """The whole chain by torchrun: stages, shared pairs, exports. Its estimator equals that of the other launcher."""
-    chain = launched(TORCHRUN, data, tmp_path / "torchrun")
+    chain = launched(TORCHRUN, image_folders, tmp_path / "torchrun")
     for stage in ("autoencoder", "estimator", "decoder", "flow", "pixel"):
         assert json.loads((chain / stage / "config.json").read_text())["environment"]["processes"] == 2
         lines = [json.loads(line) for line in (chain / stage / "stats.jsonl").read_text().splitlines()]
@@ -49,6 +33,6 @@ def test_both_launchers_train_the_same(data, tmp_path):
     assert isinstance(load_restorer(chain / "assembled"), LatentPMRF)
     assert isinstance(load_restorer(chain / "assembled/pixel"), PMRF)
     assert not [path for path in chain.rglob("*") if path.name.endswith((".tmp", ".new", ".old"))]
-    other = launched(ACCELERATE, data, tmp_path / "accelerate", "--stage", "estimator")
+    other = launched(ACCELERATE, image_folders, tmp_path / "accelerate", "--stage", "estimator")
     weights = "estimator/export/model.safetensors"
     assert (other / weights).read_bytes() == (chain / weights).read_bytes()
