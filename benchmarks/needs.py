@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pmrf_blocks.attention.backends import BACKENDS, Backend
 from pmrf_blocks.attention.windows import Pair
+from pmrf_blocks.autoencoders.resize import NearestUpsample
 from pmrf_blocks.transformers import HourglassTransformer
 
 
@@ -42,10 +44,12 @@ def count(
 
     Operations are those of matrix products, convolutions and attention; all else is left out, so that the limit is a
     lower bound. Neighborhood attention counts as its definition has it, kernel * kernel keys for each query: its
-    backends compute what they then mask, the dense one many times more. Traffic is every parameter and x read once
+    backends compute what they then mask, the dense one many times more. Our upsampling and its convolution count as
+    the 2x2 convolutions that they come to (convolve_doubled()). Traffic is every parameter and x read once
     and the output written once.
     """
-    with torch.device("meta"), torch.no_grad(), patch.dict(BACKENDS, counted=Backend(windows_alone)):
+    patches = patch.dict(BACKENDS, counted=Backend(windows_alone)), patch.object(NearestUpsample, "forward", folded)
+    with torch.device("meta"), torch.no_grad(), patches[0], patches[1]:
         network = build().to("meta")  # buffers may be drawn on the processor
         for module in network.modules():
             if isinstance(module, HourglassTransformer):
@@ -63,3 +67,10 @@ def windows_alone(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair,
     rows, keys, values = (x.flatten(0, -2)[:, None] for x in (q, k, v))
     keys, values = (x.expand(-1, kernel[0] * kernel[1], -1) for x in (keys, values))
     return torch.bmm(torch.bmm(rows, keys.transpose(1, 2)), values).view(v.shape)
+
+
+def folded(layer: NearestUpsample, x: Tensor) -> Tensor:
+    """The products of convolve_doubled(), borders aside: (B, C, H, W) to (B, C', 2 H, 2 W)."""
+    out_channels, in_channels = layer.conv.weight.shape[:2]
+    weight = torch.empty(4 * out_channels, in_channels, 2, 2)
+    return F.pixel_shuffle(F.conv2d(x, weight, padding="same"), 2)

@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from pmrf_blocks.training.processes import once, processes
+from pmrf_blocks.training.processes import once
 from recipes.adopt import adopt, is_adopted
 from recipes.chain import STAGES, Chain, Place
+from recipes.common.launch import conclude
 
 Stage = Literal["all", "autoencoder", "estimator", "decoder", "flow", "pixel", "assemble"]
 
@@ -63,7 +64,4 @@ def main(recipe: Callable[[], Chain], debug: Callable[[], Chain], description: s
         sys.exit(130)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"{recipe.__name__}: {error}")
-    everyone = processes(arguments.device)
-    if everyone.is_main_process:
-        print(place.runs)
-    everyone.destroy_process_group()
+    conclude(place.runs, arguments.device)

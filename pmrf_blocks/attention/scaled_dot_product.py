@@ -20,7 +20,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     is added to the logits, or is None.
 
     float64 and forward-mode inputs take the plain formula: fused kernels have no forward mode and no second
-    derivative. For second derivatives in float32, call under torch.nn.attention.sdpa_kernel(SDPBackend.MATH).
+    derivative. For second derivatives in float32, call it and its derivatives under
+    torch.nn.attention.sdpa_kernel(SDPBackend.MATH).
     """
     if q.dtype == torch.float64 or forward_mode(q, k, v):
         scores = torch.einsum("...ld,...sd->...ls", q * scale, k)

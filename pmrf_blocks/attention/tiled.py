@@ -25,13 +25,16 @@ from pmrf_blocks.kernels import forward_mode
 TILE = 4
 BACKWARD_TILE = 8  # fewer sums over overlapping blocks
 WHOLE = 16  # grids up to this side are one tile: copying would cost more than it saves
+ROOM = 2**18  # values that the copies of keys may have on a processor: more would leave its caches
 
 
 def tiled_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
     """As neighborhood_attention_2d, arguments checked already."""
+    if torch.is_autocast_enabled(q.device.type) and q.dtype != torch.float64:
+        q, k, v = (x.to(torch.get_autocast_dtype(q.device.type)) for x in (q, k, v))
     if dilation != (1, 1):
         return _dilated(q, k, v, kernel, dilation, scale)
-    if q.shape[1] <= WHOLE and q.shape[2] <= WHOLE:
+    if (q.shape[1] <= WHOLE and q.shape[2] <= WHOLE) or not len(q):
         return dense_attention(q, k, v, kernel, dilation, scale)
     if q.dtype == torch.float64 or torch.compiler.is_compiling() or forward_mode(q, k, v):
         return _plain(q, k, v, kernel, scale)
@@ -42,10 +45,11 @@ def tiled_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pai
 class Plan:
     """What depends on shapes alone.
 
-    A row of tiles sees `rows_seen` rows of keys, the first one of `starts`; these are laid out as (N, columns,
-    rows_seen, D) with `left` columns before the first and `right` after the last; `columns_seen` of them are a block.
-    `masks`, one a row of tiles, (tiles, 1, T * T, columns_seen * rows_seen), are added to the logits: 0 or minus
-    infinity.
+    A row of tiles sees `rows_seen` rows of keys, the first one of `starts`. They are laid out as (N, columns,
+    rows_seen, D), with `left` columns of zeros before the image's and `right` after them, so that the block of tile i
+    is columns i * tile to i * tile + columns_seen: with 10 pixels a row, kernel 5 and tiles of 4, `left` is 3 (the last
+    tile's windows, shifted inside, begin 3 before it), `columns_seen` 9 and `right` 4. `masks`, one a row of tiles,
+    (tiles, 1, tile * tile, columns_seen * rows_seen), are added to the logits: 0 or minus infinity.
     """
 
     tile: int
@@ -62,28 +66,28 @@ class Plan:
     def keys(self, row: int) -> slice:
         return slice(self.starts[row], self.starts[row] + self.rows_seen)
 
-    def empty(self, x: Tensor) -> Tensor:
-        """Room for the rows of x (H, W, N, D) that a row of tiles sees; the columns at the border are zero."""
-        _, width, heads, dim = x.shape
-        return x.new_zeros(heads, self.left + width + self.right, self.rows_seen, dim)
+    def room(self, x: Tensor) -> Tensor:
+        """Zeros for the rows of images x (B, H, W, N, D) that a row of tiles sees, (B, N, columns, rows_seen, D)."""
+        batch, _, width, heads, dim = x.shape
+        return x.new_zeros(batch, heads, self.left + width + self.right, self.rows_seen, dim)
 
     def inside(self, room: Tensor) -> Tensor:
-        """The image's own columns of such room, (rows_seen, W, N, D)."""
-        return room[:, self.left : room.shape[1] - self.right].permute(2, 1, 0, 3)
+        """The images' own columns of such room, (B, rows_seen, W, N, D)."""
+        return room[:, :, self.left : room.shape[2] - self.right].permute(0, 3, 2, 1, 4)
 
     def blocks(self, room: Tensor) -> Tensor:
-        """The block of each tile, (tiles, N, columns_seen * rows_seen, D): a view."""
-        return room.unfold(1, self.columns_seen, self.tile).permute(1, 0, 4, 2, 3).flatten(2, 3)
+        """The block of each tile, (tiles, B * N, columns_seen * rows_seen, D): a view."""
+        return room.flatten(0, 1).unfold(1, self.columns_seen, self.tile).permute(1, 0, 4, 2, 3).flatten(2, 3)
 
     def sum_blocks(self, blocks: Tensor, room: Tensor) -> Tensor:
-        """What blocks() gave, added up where it overlaps."""
+        """What blocks() gave, added up where it overlaps, in `room`. A tile's width of columns at a time: of these the
+        blocks are disjoint."""
         room.zero_()
-        parts = blocks.unflatten(2, (self.columns_seen, -1)).transpose(0, 1)  # (N, tiles, columns, rows, D)
-        tiles = parts.shape[1]
+        parts = blocks.unflatten(2, (self.columns_seen, -1)).transpose(0, 1)  # (B * N, tiles, columns, rows, D)
         for first in range(0, self.columns_seen, self.tile):
             part = parts[:, :, first : first + self.tile]
-            places = room[:, first:].unfold(1, part.shape[2], self.tile)[:, :tiles].permute(0, 1, 4, 2, 3)
-            places += part
+            places = room.flatten(0, 1)[:, first:].unfold(1, part.shape[2], self.tile)[:, : parts.shape[1]]
+            places.permute(0, 1, 4, 2, 3).add_(part)
         return room
 
 
@@ -100,18 +104,14 @@ def _plan(height: int, width: int, kernel: Pair, tile: int, dtype: torch.dtype, 
             both = (column_mask[:, None, :, :, None] & seen[None, :, None, None, :]).reshape(tiles, 1, tile * tile, -1)
             masks[name] = torch.from_numpy(np.where(both, np.float32(0), np.float32("-inf"))).to(device, dtype)
     right = max(0, (tiles - 1) * tile + columns_seen - left - width)
-    return Plan(
-        tile, starts, row_masks.shape[2], left, right, columns_seen, tuple(masks[name] for name in names)
-    )  # fmt: skip
+    return Plan(tile, starts, row_masks.shape[2], left, right, columns_seen, tuple(masks[name] for name in names))
 
 
 def _even_windows(size: int, kernel: int, tile: int) -> tuple[int, np.ndarray]:
     """axis_windows() with blocks at even steps of a tile, the first at minus the number returned: views of one copy."""
     starts, seen = axis_windows(size, kernel, tile)
     tiles, queries, block = seen.shape
-    at: Any = (
-        np.array(starts)[:, None] + np.arange(block) - tile * np.arange(tiles)[:, None]
-    )  # from the tile's own start
+    at: Any = np.array(starts)[:, None] + np.arange(block) - tile * np.arange(tiles)[:, None]  # from the tile's start
     wanted: Any = seen.any(1)
     first, last = at[wanted].min(), at[wanted].max()
     even = np.zeros((tiles, queries, last - first + 1), bool)
@@ -121,77 +121,78 @@ def _even_windows(size: int, kernel: int, tile: int) -> tuple[int, np.ndarray]:
 
 
 def _row(plan: Plan, row: int, queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    """Attention of one row of tiles: queries (r, W, N, D) over blocks of keys and values, to (r, W, N, D)."""
-    rows, width = queries.shape[:2]
+    """Attention of one row of tiles: queries (B, r, W, N, D) over blocks of keys and values, to (B, r, W, N, D)."""
+    batch, rows, width = queries.shape[:3]
     missing = -width % plan.tile
     q = F.pad(queries, (0, 0, 0, 0, 0, missing)) if missing else queries
-    q = q.unflatten(1, (-1, plan.tile)).permute(1, 3, 0, 2, 4).flatten(2, 3)  # (tiles, N, r * T, D)
+    q = q.unflatten(2, (-1, plan.tile)).permute(2, 0, 4, 1, 3, 5).flatten(3, 4).flatten(1, 2)  # (tiles, B N, r T, D)
     mask = plan.masks[row][:, :, : rows * plan.tile]  # the last row of tiles may hold fewer rows
-    out = attend(q, keys, values, mask, scale)
-    return out.unflatten(2, (rows, plan.tile)).permute(2, 0, 3, 1, 4).flatten(1, 2)[:, :width]
+    out = attend(q, keys, values, mask, scale).unflatten(2, (rows, plan.tile)).unflatten(1, (batch, -1))
+    return out.permute(1, 3, 0, 4, 2, 5).flatten(2, 3)[:, :, :width]
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tensor:
-    """Differentiable in every way, slowly and with all blocks kept."""
+    """As differentiable as attend() is, with all blocks kept."""
     plan = _plan(q.shape[1], q.shape[2], kernel, TILE, q.dtype, q.device)
 
     def blocks(x: Tensor, row: int) -> Tensor:
-        return plan.blocks(F.pad(x[plan.keys(row)].permute(2, 1, 0, 3), (0, 0, 0, 0, plan.left, plan.right)))
+        rows = x[:, plan.keys(row)].permute(0, 3, 2, 1, 4)
+        return plan.blocks(F.pad(rows, (0, 0, 0, 0, plan.left, plan.right)))
 
-    return torch.stack([
-        torch.cat([
-            _row(plan, row, image[plan.queries(row)], blocks(keys, row), blocks(values, row), scale)
-            for row in range(len(plan.starts))
-        ])
-        for image, keys, values in zip(q, k, v)
-    ])  # fmt: skip
+    rows = range(len(plan.starts))
+    parts = [_row(plan, row, q[:, plan.queries(row)], blocks(k, row), blocks(v, row), scale) for row in rows]
+    return torch.cat(parts, 1)
+
+
+def _some_images(plan: Plan, x: Tensor) -> int:
+    """How many images to take at once: on a processor as many as the caches hold."""
+    _, _, width, heads, dim = x.shape
+    one = heads * (plan.left + width + plan.right) * plan.rows_seen * dim
+    return len(x) if x.device.type != "cpu" else max(1, ROOM // one)
 
 
 class Rows(torch.autograd.Function):
     """_plain() with nothing kept for the backward pass but q, k and v: blocks are six times as large as these, and
-    leave the processor's caches."""
+    leave the processor's caches. Derivatives of derivatives go through _plain()."""
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tensor:
         plan = _plan(q.shape[1], q.shape[2], kernel, TILE, q.dtype, q.device)
         out = q.new_empty(*q.shape[:-1], v.shape[-1])
-        keys, values = plan.empty(k[0]), plan.empty(v[0])
-        for image in range(len(q)):
+        count = _some_images(plan, k)
+        for some_q, some_k, some_v, some_out in zip(*(x.split(count) for x in (q, k, v, out))):
+            keys, values = plan.room(some_k), plan.room(some_v)
             for row in range(len(plan.starts)):
-                seen = plan.keys(row)
-                plan.inside(keys).copy_(k[image, seen])
-                plan.inside(values).copy_(v[image, seen])
-                own = plan.queries(row)
-                out[image, own] = _row(plan, row, q[image, own], plan.blocks(keys), plan.blocks(values), scale)
+                own, seen = plan.queries(row), plan.keys(row)
+                plan.inside(keys).copy_(some_k[:, seen])
+                plan.inside(values).copy_(some_v[:, seen])
+                some_out[:, own] = _row(plan, row, some_q[:, own], plan.blocks(keys), plan.blocks(values), scale)
         return out
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:3])
+        ctx.save_for_forward(*inputs[:3])
         ctx.kernel, ctx.scale = inputs[3:]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative, or torch.func
+        if torch.is_grad_enabled():  # create_graph, or torch.func
             derivative = torch.func.vjp(lambda q, k, v: _plain(q, k, v, ctx.kernel, ctx.scale), q, k, v)[1]
             return *derivative(gradient), None, None
         plan = _plan(q.shape[1], q.shape[2], ctx.kernel, BACKWARD_TILE, q.dtype, q.device)
-        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        keys, values = plan.empty(k[0]), plan.empty(v[0])
-        room = plan.empty(k[0]), plan.empty(v[0])
-        for image in range(len(q)):
-            for row in range(len(plan.starts)):
-                own, seen = plan.queries(row), plan.keys(row)
-                plan.inside(keys).copy_(k[image, seen])
-                plan.inside(values).copy_(v[image, seen])
-                leaves = [x.detach().requires_grad_() for x in (q[image, own], plan.blocks(keys), plan.blocks(values))]
-                with torch.enable_grad():
-                    out = _row(plan, row, leaves[0], leaves[1], leaves[2], ctx.scale)
-                dq[image, own], *blocks = torch.autograd.grad(out, leaves, gradient[image, own])
-                for whole, summed, part in zip((dk, dv), room, blocks):
-                    whole[image, seen] += plan.inside(plan.sum_blocks(part, summed))
-        return dq, dk, dv, None, None
+        gradients = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        count = _some_images(plan, k)
+        for some in zip(*(x.split(count) for x in (q, k, v, gradient, *gradients))):
+            _row_gradients(plan, ctx.scale, *some)
+        return *gradients, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        inputs = ctx.saved_tensors
+        own = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(inputs, tangents[:3]))
+        return torch.func.jvp(lambda q, k, v: _plain(q, k, v, ctx.kernel, ctx.scale), tuple(inputs), own)[1]
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
@@ -201,6 +202,23 @@ class Rows(torch.autograd.Function):
         )
         out = tiled_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), inputs[3], (1, 1), inputs[4])
         return out.unflatten(0, (count, -1)), 0
+
+
+def _row_gradients(
+    plan: Plan, scale: float, q: Tensor, k: Tensor, v: Tensor, g: Tensor, dq: Tensor, dk: Tensor, dv: Tensor
+) -> None:
+    """Gradients of some images, row by row, each row's attention done again: into dq, and added to dk and dv."""
+    keys, values, dkeys, dvalues = plan.room(k), plan.room(v), plan.room(k), plan.room(v)
+    for row in range(len(plan.starts)):
+        own, seen = plan.queries(row), plan.keys(row)
+        plan.inside(keys).copy_(k[:, seen])
+        plan.inside(values).copy_(v[:, seen])
+        leaves = [x.detach().requires_grad_() for x in (q[:, own], plan.blocks(keys), plan.blocks(values))]
+        with torch.enable_grad():
+            out = _row(plan, row, leaves[0], leaves[1], leaves[2], scale)
+        dq[:, own], *blocks = torch.autograd.grad(out, leaves, g[:, own])
+        for whole, room, part in zip((dk, dv), (dkeys, dvalues), blocks):
+            whole[:, seen] += plan.inside(plan.sum_blocks(part, room))
 
 
 def _dilated(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:

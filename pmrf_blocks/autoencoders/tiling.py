@@ -103,7 +103,8 @@ def run_tiled(steps: Sequence[Step], x: Tensor, *, tile: int, name: str) -> Tens
 
 def tiled_part(steps: Sequence[Step], shape: Sequence[int], tile: int) -> tuple[int, int]:
     """Which of the steps need tiles, (first, one past the last): before and after, feature maps of the whole image are
-    no larger than the largest map of a tile. `shape` is that of x, `tile` in pixels of the output."""
+    no larger than the largest map of a tile. `shape` is that of x, `tile` in pixels of the output. Self-attention there
+    is counted by its map: torch's fused kernels need no matrix of pixels by pixels."""
     _, channels, height, width = shape
     whole, widths = [channels * height * width], [channels]
     for step in steps:

@@ -139,7 +139,7 @@ class Evaluator:
         sets = [list(restored.values())]
         sets += [self._partners(restored, partners[kind]) for kind in used]
         # Filled in place: small tensors kept from every batch would pin the allocator's large blocks between them.
-        per_image = {name: torch.empty(len(restored), dtype=torch.float64) for name in images}
+        per_image = {name: torch.empty(len(restored), dtype=torch.float64, device="cpu") for name in images}
         needed = {METRICS[name].extractor for name in distances}
         features: dict[str, Gathered] = {name: Gathered(len(restored), self._keeps(name, distances)) for name in needed}
         names = list(restored)

@@ -29,6 +29,6 @@ class Gathered:
         self.moments.update(features)
         if self.keep:
             if self.features is None:
-                self.features = torch.empty(self.count, features.shape[1])
+                self.features = torch.empty(self.count, features.shape[1], dtype=torch.float32, device="cpu")
             self.features[self.done : self.done + len(features)] = features
         self.done += len(features)

@@ -156,14 +156,13 @@ def train_autoencoder(stage: Autoencoder, place: Place) -> None:
     )
     network = run_stage(stage, task, JoinedDataset(*map(place.images, stage.images)), place)
 
-    def keep_normalized() -> None:
-        batches = DataLoader(place.images(stage.faces, flip=False), batch_size=32)
-        scale, shift = latent_statistics(network.to(processes(place.device).device), batches)
-        normalized = stage.network.changed(scaling_factor=scale, shift_factor=shift).build(0)
-        normalized.load_state_dict(network.state_dict())
-        export(normalized, place.folder(stage) / MODEL)
-
-    once(keep_normalized, place.device)
+    workers = place.config(stage.train).workers
+    batches = DataLoader(place.images(stage.faces, flip=False), batch_size=32, num_workers=workers)
+    # By every process: one that waited for another would run out of its patience at the paper's size.
+    scale, shift = latent_statistics(network.to(processes(place.device).device), batches)
+    normalized = stage.network.changed(scaling_factor=scale, shift_factor=shift).build(0)
+    normalized.load_state_dict(network.state_dict())
+    keep(normalized, stage, place)
 
 
 def train_estimator(stage: Estimator, place: Place) -> None:

@@ -15,7 +15,7 @@ import torch
 import tyro
 
 from pmrf_blocks.training.processes import processes
-from recipes.common.fitting import Place, trained
+from recipes.common.fitting import Place, trained, world_size
 from recipes.common.sizes import Scale
 from recipes.common.stages import Estimator, Stage, essence, with_seed
 
@@ -100,6 +100,9 @@ def launch(recipe: Callable[[Scale], Stage], description: str | None) -> None:
 
 def conclude(result: object, device: str | None) -> None:
     """Print the result, once however many processes there are, and leave their group."""
+    if world_size() == 1:
+        print(result)
+        return
     everyone = processes(device)
     if everyone.is_main_process:
         print(result)
@@ -112,7 +115,7 @@ def chosen(arguments: Arguments, stage: Any) -> Any:
         sys.exit("--autoencoder: this recipe trains in pixels, or trains an autoencoder itself")
     if arguments.estimator is not None and isinstance(stage, Estimator):
         sys.exit("--estimator: this recipe trains one itself")
-    stage = arguments.with_finished(with_seed(stage, arguments.seed))
+    stage = with_seed(arguments.with_finished(stage), arguments.seed)  # in this order: what is finished has no seed
     changes: dict[str, Any] = {"accumulate": arguments.accumulate}
     if arguments.precision is not None:
         changes["precision"] = arguments.precision

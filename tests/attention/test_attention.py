@@ -92,6 +92,31 @@ def test_tiles_under_function_transforms():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+def test_hessian_vector_products_in_float32():
+    q, k, v = qkv(1, 18, 19, 1, 4, dtype=torch.float32).unbind()
+    tangent = torch.ones_like(q)
+    products = []
+    for dtype in (torch.float32, torch.float64):
+        a, b, c, t = (x.to(dtype) for x in (q, k, v, tangent))
+        gradient = torch.func.grad(
+            lambda x, b=b, c=c: neighborhood_attention_2d(x, b, c, 5, backend="tiled").sin().sum()
+        )
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            products.append(torch.func.jvp(gradient, (a,), (t,))[1])
+    torch.testing.assert_close(products[0].double(), products[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(12, 12), (20, 18)])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_autocast_and_empty_batches_do_not_depend_on_the_size(size, dilation):
+    q, k, v = (x.requires_grad_() for x in qkv(1, *size, 1, 4, dtype=torch.float32).unbind())
+    with torch.autocast("cpu", torch.bfloat16):
+        out = neighborhood_attention_2d(q, k, v, 3, dilation=dilation, backend="tiled")
+    assert out.dtype == torch.bfloat16
+    assert torch.autograd.grad(out.float().sum(), q)[0].dtype == torch.float32
+    assert neighborhood_attention_2d(q[:0], k[:0], v[:0], 3, dilation=dilation, backend="tiled").shape == q[:0].shape
+
+
 @pytest.mark.parametrize(("size", "kernel", "dilation"), [((37, 26), 7, 1), ((40, 33), (3, 5), (2, 3))])
 def test_gradients_equal_the_dense_ones(size, kernel, dilation):
     gradients = []
