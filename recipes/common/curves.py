@@ -18,6 +18,7 @@ from recipes.common.evaluation import SCORES, FaceSet, Scores, restore
 from recipes.common.fitting import Place, finished, flow_ends, train_flow, world_size
 from recipes.common.page import CREDITS, FEATURES, header, scale_line
 from recipes.common.stages import Flow, essence, stage_name, with_seed
+from recipes.common.tables import measure
 
 PLOTTED = ("psnr", "fd", "mmd")
 SPED_UP = ("fd", "mmd", "feature_distance")
@@ -126,8 +127,17 @@ def run_figure(figure: Figure, place: Place, faces: FaceSet, seeds: Sequence[int
     return curves
 
 
-def speed_up_lines(figure: Figure, curves: Curves) -> list[str]:
-    """The verdict: a line for each score."""
+def run_starts(figure: Figure, curves: Curves, place: Place, faces: FaceSet) -> Curves:
+    """Points at step 0: what each flow starts from, decoded, before any training of it."""
+    starts: Curves = {}
+    for label, flow in (figure.slow, figure.fast):
+        sources = {seed: measure("source", with_seed(flow, seed), place, faces, False) for seed in curves[label]}
+        starts[label] = {seed: [Point(0, 0.0, source["scores"])] for seed, source in sources.items() if source}
+    return starts
+
+
+def speed_up_lines(figure: Figure, curves: Curves, starts: Curves) -> list[str]:
+    """The verdict: a line for each score. A lead that is there before any training says nothing of speed."""
     lines = []
     for score in SPED_UP:
         pairs = [
@@ -144,20 +154,27 @@ def speed_up_lines(figure: Figure, curves: Curves) -> list[str]:
             )
         else:
             steps, seconds = ([pair[i] for pair in found] for i in (0, 1))
+            factors = f"{spread(steps)} times in steps, {spread(seconds)} times in time"
+            if ahead(figure, starts, curves, score):
+                lines.append(
+                    f"- {label} **undecided**: {factors}, at least; but {figure.fast[0]} is beyond what "
+                    f"{figure.slow[0]} ends with before its flow is trained at all."
+                )
+                continue
             word = "shows" if min(seconds) > 1 else "does not show"
             lines.append(
-                f"- {label} **{word}**: {spread(steps)} times in steps, {spread(seconds)} times in time"
-                + (", at least: it is there at its first measurement." if at_once(figure, curves, score) else ".")
+                f"- {label} **{word}**: {factors}"
+                + (", at least: it is there at its first measurement." if ahead(figure, curves, curves, score) else ".")
             )
     return lines
 
 
-def at_once(figure: Figure, curves: Curves, score: str) -> bool:
-    """Whether the fast curve begins, with every seed, beyond where the slow one ends: the speed-up is a bound then."""
-    fast, sign = curves[figure.fast[0]], 1.0 if SCORES[score].higher else -1.0
-    return all(
-        sign * (fast[seed][0].scores[score] - points[-1].scores[score]) >= 0
-        for seed, points in curves[figure.slow[0]].items()
+def ahead(figure: Figure, first: Curves, last: Curves, score: str) -> bool:
+    """Whether the fast flow's first point in `first` is, with every seed, beyond where the slow one ends in `last`."""
+    fast, sign = first.get(figure.fast[0], {}), 1.0 if SCORES[score].higher else -1.0
+    ends = last[figure.slow[0]]
+    return bool(fast) and all(
+        sign * (points[0].scores[score] - ends[seed][-1].scores[score]) >= 0 for seed, points in fast.items()
     )
 
 
@@ -196,7 +213,9 @@ def point_rows(label: str, curve: dict[int, list[Point]]) -> list[str]:
     return rows
 
 
-def write_figure(figure: Figure, curves: Curves, faces: FaceSet, folder: Path, *, scale: str, command: str) -> Path:
+def write_figure(
+    figure: Figure, curves: Curves, starts: Curves, faces: FaceSet, folder: Path, *, scale: str, command: str
+) -> Path:
     """NAME.md, NAME.png with the curves, NAME.json with every point; the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     seeds = sorted(next(iter(curves.values())))
@@ -205,26 +224,34 @@ def write_figure(figure: Figure, curves: Curves, faces: FaceSet, folder: Path, *
     heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in SCORES.values()]
     text += [f"| | steps | s | {' | '.join(heads)} |", "|---" * (3 + len(heads)) + "|"]
     for label, curve in curves.items():
-        text += point_rows(label, curve)
+        text += point_rows(label, starts.get(label, {})) + point_rows(label, curve)
+    text += ["", "Step 0 is what the flow starts from, decoded, without its noise."] if starts else []
     text += ["", FEATURES, "", f"![curves]({figure.name}.png)", "", "## Does the paper's claim show at this scale?", ""]
     text += [
         f"{figure.claim} The paper: {figure.paper}. The speed-up is read off the curves as the paper reads its "
         f"own: what {figure.slow[0]} needs for its last score over what {figure.fast[0]} needs for the same.",
         "",
     ]
-    text += [*speed_up_lines(figure, curves), "", CREDITS.get(faces.name, "")]
+    text += [*speed_up_lines(figure, curves, starts), "", CREDITS.get(faces.name, "")]
     if seeds:
         draw(figure, curves, folder / f"{figure.name}.png")
     record: dict[str, Any] = {
         "figure": figure.name,
         "scale": scale,
         "images": f"{len(faces.pixels)} of {faces.name}",
-        "curves": {label: {str(seed): [point.__dict__ for point in points] for seed, points in curve.items()}
-                   for label, curve in curves.items()},
-        "verdict": speed_up_lines(figure, curves),
+        "curves": as_json(curves),
+        "starts": as_json(starts),
+        "verdict": speed_up_lines(figure, curves, starts),
         "flows": {label: essence(flow) for label, flow in (figure.slow, figure.fast)},
     }  # fmt: skip
     (folder / f"{figure.name}.json").write_text(json.dumps(record, indent=1) + "\n")
     page = folder / f"{figure.name}.md"
     page.write_text("\n".join(text).rstrip() + "\n")
     return page
+
+
+def as_json(curves: Curves) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    return {
+        label: {str(seed): [point.__dict__ for point in points] for seed, points in curve.items()}
+        for label, curve in curves.items()
+    }

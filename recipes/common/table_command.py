@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tyro
 
-from recipes.common.curves import Figure, run_figure, speed_up_lines, write_figure
+from recipes.common.curves import Figure, run_figure, run_starts, speed_up_lines, write_figure
 from recipes.common.evaluation import FaceSet
 from recipes.common.fitting import world_size
 from recipes.common.launch import Common, conclude, one_line_errors
@@ -83,9 +83,10 @@ def make_figure(recipe: Callable[[Scale], Figure], arguments: TableArguments) ->
     curves = run_figure(figure, place, faces, arguments.seeds, arguments.deadline())
     if world_size() > 1:
         return place.runs
-    print(*speed_up_lines(figure, curves), "", sep="\n")
+    starts = run_starts(figure, curves, place, faces)
+    print(*speed_up_lines(figure, curves, starts), "", sep="\n")
     command = arguments.line(recipe.__name__)
-    return write_figure(figure, curves, faces, arguments.output, scale=arguments.scale, command=command)
+    return write_figure(figure, curves, starts, faces, arguments.output, scale=arguments.scale, command=command)
 
 
 def make_table(recipe: Callable[[Scale], Table], arguments: TableArguments) -> Path:

@@ -89,9 +89,11 @@ def test_baselines_of_the_controlled_experiments_train(arguments):
 def test_curves_go_on_where_they_stopped(arguments, runs):
     page = make_figure(figure3_convergence, replace(arguments, seeds=(5,)))
     assert page.with_suffix(".png").stat().st_size > 1000
-    curves = json.loads(page.with_suffix(".json").read_text())["curves"]
+    record = json.loads(page.with_suffix(".json").read_text())
+    curves = record["curves"]
     for label in ("PMRF", "Latent-PMRF"):
         assert [point["step"] for point in curves[label]["5"]] == [1, 2]
+        assert [point["step"] for point in record["starts"][label]["5"]] == [0]
         assert curves[label]["5"][0]["seconds"] < curves[label]["5"][1]["seconds"]
     before = stamps(runs)
     make_figure(figure3_convergence, replace(arguments, seeds=(5,)))
@@ -259,10 +261,14 @@ def test_a_speed_up_that_is_none_is_said():
         ]
 
     fast, slow = points(8.0, 6.0, 4.0), points(9.0, 8.0, 6.0)
-    lines = speed_up_lines(figure, {"PMRF": {0: slow}, "Latent-PMRF": {0: fast}})
-    assert lines[0] == "- FD: **shows**: 1.50 times in steps, 1.50 times in time."
-    lines = speed_up_lines(figure, {"PMRF": {0: fast}, "Latent-PMRF": {0: slow}})
+    curves = {"PMRF": {0: slow}, "Latent-PMRF": {0: fast}}
+    starts = {"Latent-PMRF": {0: points(10.0)}}
+    assert speed_up_lines(figure, curves, starts)[0] == "- FD: **shows**: 1.50 times in steps, 1.50 times in time."
+    lines = speed_up_lines(figure, {"PMRF": {0: fast}, "Latent-PMRF": {0: slow}}, starts)
     assert all("**does not show**" in line for line in lines)
+    lines = speed_up_lines(figure, curves, {"Latent-PMRF": {0: points(5.0)}})
+    assert all("**undecided**" in line for line in lines)
+    assert "at least; but Latent-PMRF is beyond what PMRF ends with before its flow is trained at all" in lines[0]
 
 
 def test_rows_without_a_stage_show_the_papers_numbers(image_folders, tmp_path):
