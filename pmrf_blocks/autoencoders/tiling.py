@@ -13,9 +13,11 @@ Group norm and self-attention see the whole image. In tiles nothing can be exact
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -155,8 +157,23 @@ def _in_tiles(steps: Sequence[Step], x: Tensor, tile: int, name: str) -> Tensor:
             if out is None:
                 out = part.new_empty((*part.shape[:2], height, width))
             out[..., rows[0] : rows[1], columns[0] : columns[1]] = part
+            if x.device.type == "cpu":
+                _give_back()
     assert out is not None
     return out
+
+
+def _give_back() -> None:
+    """Return freed memory to the system: glibc keeps what lies below the small blocks that each new shape of tile
+    leaves in the convolution library's caches, and a process would grow with the number of shapes."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
 
 
 def output_size(steps: Sequence[Step], size: int) -> int:
