@@ -14,7 +14,7 @@ from recipes.common.table_command import launch_figure
 from recipes.latent_pmrf import latent_pmrf
 from recipes.pmrf import pmrf_equal_compute
 
-PIECES = {"paper": 40, "small": 4, "debug": 2}
+PIECES = {"paper": 40, "small": 6, "debug": 2}
 
 
 def figure3_convergence(scale: Scale = "paper") -> Figure:
