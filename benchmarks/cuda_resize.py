@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import nn
 
 from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of
-from benchmarks.needs import Need
+from benchmarks.needs import count
 from pmrf_blocks.autoencoders.resize import Downsample, NearestUpsample, PixelShuffleUpsample
 
 
@@ -37,7 +38,6 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
             with torch.random.fork_rng():
                 torch.manual_seed(0)
                 layer = kind(width, width, **options).to(settings.device, dtype)
-            outputs = layer(x)
             yield Comparison(
                 f"{kind.__name__}, {width} channels, {size}x{size}, {name_of(dtype)}",
                 {
@@ -46,11 +46,5 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
                     "channels_last, compiled": running(layer, x, layout=torch.channels_last, compiled=True),
                 },
                 tolerance=tolerance,
-                need=Need(_operations(layer, outputs), (x.numel() + outputs.numel()) * dtype.itemsize, dtype),
+                need=count(partial(kind, width, width, **options), lambda layer, x: layer(x), *x.shape, dtype=dtype),
             )
-
-
-def _operations(layer: nn.Module, outputs: torch.Tensor) -> float:
-    """Of its convolution; before pixel shuffle that has as many outputs as after it."""
-    assert isinstance(layer.conv, nn.Conv2d)
-    return 2.0 * outputs.numel() * layer.conv.weight[0].numel()
