@@ -60,6 +60,11 @@ def running(function: Function, tensors: list[Tensor], *, backward: bool, compil
     return build
 
 
+def followed_by(function: Function, *settings: float) -> Function:
+    """The function of tensors alone, these settings after them."""
+    return lambda *tensors: function(*tensors, *settings)
+
+
 def copies(tensors: list[Tensor]) -> list[Tensor]:
     return [x.clone(memory_format=torch.preserve_format) for x in tensors]
 
@@ -92,13 +97,8 @@ def layer_norms(
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, width, side, side, generator=generator).to(settings.device, dtype)
     tensors = [x.contiguous(memory_format=torch.channels_last), *scales(2, width, x)]
-    kernel = channel_layer_norm if x.is_cuda else layer_norm_reference  # as the layers choose
-
-    def ours(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return kernel(x, weight, bias, EPS, True)
-
-    def functional(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return layer_norm_reference(x, weight, bias, EPS, True)
+    functional = followed_by(layer_norm_reference, EPS, True)
+    ours = followed_by(channel_layer_norm, EPS, True) if x.is_cuda else functional  # as the layers choose
 
     def of_groups(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.silu(F.group_norm(x, GROUPS, weight, bias, EPS))
@@ -137,13 +137,8 @@ def rms_norms(
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, side, side, width, generator=generator).to(settings.device, dtype)
     tensors = [x, scales(1, width, x)[0][None]]
-    kernel = rms_norm if x.is_cuda else rms_norm_reference  # as the layers choose
-
-    def ours(x: Tensor, scale: Tensor) -> Tensor:
-        return kernel(x, scale, EPS)
-
-    def reference(x: Tensor, scale: Tensor) -> Tensor:
-        return rms_norm_reference(x, scale, EPS)
+    reference = followed_by(rms_norm_reference, EPS)
+    ours = followed_by(rms_norm, EPS) if x.is_cuda else reference  # as the layers choose
 
     def functional(x: Tensor, scale: Tensor) -> Tensor:
         return F.rms_norm(x, x.shape[-1:], eps=EPS) * scale[:, None, None]
@@ -170,14 +165,13 @@ def rotaries(
     cos, sin = AxialRoPE(HEAD, heads).to(settings.device).angles(axial_positions(side, side, device=settings.device))
     tensors = [q, k, *([torch.full((heads,), 10.0, device=settings.device)] if cosine else [])]
 
-    def ours(q: Tensor, k: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
-        if q.is_cuda:  # as the layers choose
-            return rotary(q, k, cos, sin, scale, inplace=True)
-        return rotary_reference(q, k, cos, sin, scale)
+    def kernel(q: Tensor, k: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
+        return rotary(q, k, cos, sin, scale, inplace=True)
 
     def reference(q: Tensor, k: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
         return rotary_reference(q, k, cos, sin, scale)
 
+    ours = kernel if q.is_cuda else reference  # as the layers choose
     # Angles are read once each way. Without scaling, in place, what is not turned is not touched, and the backward
     # pass needs the gradients alone.
     angles = Need(traffic=(2 if backward else 1) * (cos.nbytes + sin.nbytes), dtype=dtype)

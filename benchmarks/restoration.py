@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from benchmarks.autoencoder import LATENT, channels, channels_last, seeded
+from benchmarks.autoencoder import LATENT, channels, seeded
 from benchmarks.autoencoder import need as autoencoding
 from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of
 from benchmarks.needs import Need, count
@@ -29,7 +29,6 @@ def pixel_velocity(settings: Settings) -> HourglassTransformer:
 
 def latent(size: int, settings: Settings) -> Restorer:
     autoencoder = seeded(SimVAE, LATENT, channels=channels(settings), settings=settings)
-    autoencoder = channels_last(autoencoder, torch.float32)
     velocity = latent_velocity(settings)
     return LatentPMRF(autoencoder=autoencoder, estimator=nn.Identity(), velocity=velocity, size=size)
 

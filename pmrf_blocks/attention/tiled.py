@@ -8,6 +8,7 @@ is held at a time, in the backward pass too, which does each row's attention aga
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -66,14 +67,19 @@ class Plan:
     def keys(self, row: int) -> slice:
         return slice(self.starts[row], self.starts[row] + self.rows_seen)
 
-    def room(self, x: Tensor) -> Tensor:
-        """Zeros for the rows of images x (B, H, W, N, D) that a row of tiles sees, (B, N, columns, rows_seen, D)."""
+    def room_shape(self, x: Tensor) -> tuple[int, ...]:
+        """Shape of the rows of images x (B, H, W, N, D) that a row of tiles sees: (B, N, columns, rows_seen, D)."""
         batch, _, width, heads, dim = x.shape
-        return x.new_zeros(batch, heads, self.left + width + self.right, self.rows_seen, dim)
+        return batch, heads, self.left + width + self.right, self.rows_seen, dim
 
     def inside(self, room: Tensor) -> Tensor:
         """The images' own columns of such room, (B, rows_seen, W, N, D)."""
         return room[:, :, self.left : room.shape[2] - self.right].permute(0, 3, 2, 1, 4)
+
+    def fill(self, room: Tensor, x: Tensor, row: int) -> Tensor:
+        """The blocks of a row of tiles, its rows of x copied into `room`, whose border is zero."""
+        self.inside(room).copy_(x[:, self.keys(row)])
+        return self.blocks(room)
 
     def blocks(self, room: Tensor) -> Tensor:
         """The block of each tile, (tiles, B * N, columns_seen * rows_seen, D): a view."""
@@ -146,9 +152,7 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tenso
 
 def _some_images(plan: Plan, x: Tensor) -> int:
     """How many images to take at once: on a processor as many as the caches hold."""
-    _, _, width, heads, dim = x.shape
-    one = heads * (plan.left + width + plan.right) * plan.rows_seen * dim
-    return len(x) if x.device.type != "cpu" else max(1, ROOM // one)
+    return len(x) if x.device.type != "cpu" else max(1, ROOM // math.prod(plan.room_shape(x[:1])))
 
 
 class Rows(torch.autograd.Function):
@@ -161,12 +165,11 @@ class Rows(torch.autograd.Function):
         out = q.new_empty(*q.shape[:-1], v.shape[-1])
         count = _some_images(plan, k)
         for some_q, some_k, some_v, some_out in zip(*(x.split(count) for x in (q, k, v, out))):
-            keys, values = plan.room(some_k), plan.room(some_v)
+            room_k, room_v = (x.new_zeros(plan.room_shape(x)) for x in (some_k, some_v))
             for row in range(len(plan.starts)):
-                own, seen = plan.queries(row), plan.keys(row)
-                plan.inside(keys).copy_(some_k[:, seen])
-                plan.inside(values).copy_(some_v[:, seen])
-                some_out[:, own] = _row(plan, row, some_q[:, own], plan.blocks(keys), plan.blocks(values), scale)
+                own = plan.queries(row)
+                keys, values = plan.fill(room_k, some_k, row), plan.fill(room_v, some_v, row)
+                some_out[:, own] = _row(plan, row, some_q[:, own], keys, values, scale)
         return out
 
     @staticmethod
@@ -208,17 +211,16 @@ def _row_gradients(
     plan: Plan, scale: float, q: Tensor, k: Tensor, v: Tensor, g: Tensor, dq: Tensor, dk: Tensor, dv: Tensor
 ) -> None:
     """Gradients of some images, row by row, each row's attention done again: into dq, and added to dk and dv."""
-    keys, values, dkeys, dvalues = plan.room(k), plan.room(v), plan.room(k), plan.room(v)
+    room_k, room_v, room_dk, room_dv = (x.new_zeros(plan.room_shape(x)) for x in (k, v, dk, dv))
     for row in range(len(plan.starts)):
-        own, seen = plan.queries(row), plan.keys(row)
-        plan.inside(keys).copy_(k[:, seen])
-        plan.inside(values).copy_(v[:, seen])
-        leaves = [x.detach().requires_grad_() for x in (q[:, own], plan.blocks(keys), plan.blocks(values))]
+        own = plan.queries(row)
+        given = q[:, own], plan.fill(room_k, k, row), plan.fill(room_v, v, row)
+        leaves = [x.detach().requires_grad_() for x in given]
         with torch.enable_grad():
             out = _row(plan, row, leaves[0], leaves[1], leaves[2], scale)
         dq[:, own], *blocks = torch.autograd.grad(out, leaves, g[:, own])
-        for whole, room, part in zip((dk, dv), (dkeys, dvalues), blocks):
-            whole[:, seen] += plan.inside(plan.sum_blocks(part, room))
+        for whole, room, part in zip((dk, dv), (room_dk, room_dv), blocks):
+            whole[:, plan.keys(row)] += plan.inside(plan.sum_blocks(part, room))
 
 
 def _dilated(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:

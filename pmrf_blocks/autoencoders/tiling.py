@@ -91,13 +91,16 @@ def run_tiled(steps: Sequence[Step], x: Tensor, *, tile: int, name: str) -> Tens
     Where the result cannot be exact a RuntimeWarning says why, and overlapping tiles are blended.
     """
     first, last = tiled_part(steps, x.shape, tile)
-    if why_not_exact(steps[first:last]) is not None:
-        first, last = 0, len(steps)  # the halo of all layers shows more of the image to those that want to see it whole
+    reason = why_not_exact(steps[first:last])
+    if reason is not None:
+        warnings.warn(f"{name} is not exact here, and seams are blended: {reason}", RuntimeWarning, stacklevel=3)
+        return _blended(steps, x, tile)  # of all layers: their halo shows more to those that want to see it whole
     for step in steps[:first]:
         x = step(x)
     for step in reversed(steps[last:]):
         tile = _input_tile(step, tile)
-    x = _in_tiles(steps[first:last], x, tile, name)
+    if first < last:
+        x = _in_tiles(steps[first:last], x, tile)
     for step in steps[last:]:
         x = step(x)
     return x
@@ -142,13 +145,7 @@ def _out_channels(step: Step, before: int) -> int:
     return before
 
 
-def _in_tiles(steps: Sequence[Step], x: Tensor, tile: int, name: str) -> Tensor:
-    if not steps:
-        return x
-    reason = why_not_exact(steps)
-    if reason is not None:
-        warnings.warn(f"{name} is not exact here, and seams are blended: {reason}", RuntimeWarning, stacklevel=4)
-        return _blended(steps, x, tile)
+def _in_tiles(steps: Sequence[Step], x: Tensor, tile: int) -> Tensor:
     height, width = (output_size(steps, size) for size in x.shape[-2:])
     out = None
     for rows in _spans(height, tile):

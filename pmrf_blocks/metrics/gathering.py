@@ -18,7 +18,6 @@ class Gathered:
         self.count, self.keep = count, keep
         self.moments = Moments()
         self.features: Tensor | None = None  # (count, D) float32 in the order of the images
-        self.done = 0
 
     def add(self, extractor: Extractor, images: Tensor, names: list[str]) -> None:
         """Take in images (B, 3, H, W); ImageSetError naming those whose features are not finite."""
@@ -26,9 +25,9 @@ class Gathered:
         bad = [name for name, row in zip(names, features) if not bool(torch.isfinite(row).all())]
         if bad:
             raise ImageSetError(f"features of '{extractor.identity}' are not finite for {', '.join(bad)}")
+        done = self.moments.count
         self.moments.update(features)
         if self.keep:
             if self.features is None:
                 self.features = torch.empty(self.count, features.shape[1], dtype=torch.float32, device="cpu")
-            self.features[self.done : self.done + len(features)] = features
-        self.done += len(features)
+            self.features[done : self.moments.count] = features

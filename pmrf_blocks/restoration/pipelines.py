@@ -156,9 +156,7 @@ class PMRF(Restorer):
     def __init__(
         self, *, estimator: nn.Module, velocity: nn.Module, size: int, source_noise: float = 0.1, steps: int = 25
     ) -> None:
-        super().__init__(
-            estimator=estimator, velocity=velocity, size=size, source_noise=source_noise, steps=steps
-        )  # fmt: skip
+        super().__init__(estimator=estimator, velocity=velocity, size=size, source_noise=source_noise, steps=steps)
 
     @classmethod
     def from_published(cls, path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> PMRF:

@@ -155,7 +155,6 @@ def train_autoencoder(stage: Autoencoder, place: Place) -> None:
         kl_weight=stage.kl_weight_of_crop,
     )
     network = run_stage(stage, task, JoinedDataset(*map(place.images, stage.images)), place)
-
     workers = place.config(stage.train).workers
     batches = DataLoader(place.images(stage.faces, flip=False), batch_size=32, num_workers=workers)
     # By every process: one that waited for another would run out of its patience at the paper's size.
