@@ -117,6 +117,7 @@ def synchronize(device: torch.device) -> None:
 
 def _start_watching(device: torch.device) -> int | None:
     """Bytes held now, from which the peak is counted; None where it cannot be known."""
+    gc.collect()  # what earlier calls left behind would be held now, and freed at any time
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)

@@ -1,4 +1,8 @@
-"""Runs benchmarks and writes one JSON file."""
+"""Runs benchmarks, each in a process of its own, and writes one JSON file.
+
+What a benchmark leaves behind (compiled kernels, caches of the convolution library, an allocator's heap in pieces)
+would count in the next one's memory.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ import importlib.metadata
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import multiprocessing
 
 from benchmarks import BENCHMARKS
 from benchmarks.comparison import Call, Comparison, Missing, Settings, largest_difference, name_of, outputs
@@ -30,28 +36,72 @@ def run(names: Sequence[str], settings: Settings, output: Path) -> int:
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         raise ValueError(f"benchmark must be one of {', '.join(map(repr, BENCHMARKS))}; got {unknown[0]!r}")
-    began = time.perf_counter()
+    deadline = time.time() + settings.patience
     record = describe(settings)
-    gc.freeze()  # what has been imported stays: collecting between rows need not look through it
-    try:
-        for name in names or BENCHMARKS:
-            start = time.perf_counter()
-            try:
-                for comparison in importlib.import_module(f"benchmarks.{name}").comparisons(settings):
-                    if time.perf_counter() - began > settings.patience:
-                        raise Missing(f"not begun, or not ended, within {settings.patience / 60:g} minutes")
-                    row = {"benchmark": name, **compare(comparison, settings)}
-                    record["rows"].append(row)
-                    tell(row)
-                    write(record, output)  # what is measured is kept, whatever comes next
-                print(f"{name}: {time.perf_counter() - start:.0f} s in all", file=sys.stderr)
-            except Missing as reason:
-                record["left_out"][name] = str(reason)
-                print(f"{name}: left out: {reason}", file=sys.stderr)
-    finally:
-        gc.unfreeze()
+    for name in names or BENCHMARKS:
+        start = time.perf_counter()
+        try:
+            for row in rows_here(name, settings, deadline) if settings.tiny else rows_apart(name, settings, deadline):
+                record["rows"].append(row)
+                tell(row)
+                write(record, output)  # what is measured is kept, whatever comes next
+            print(f"{name}: {time.perf_counter() - start:.0f} s in all", file=sys.stderr)
+        except Missing as reason:
+            record["left_out"][name] = str(reason)
+            print(f"{name}: left out: {reason}", file=sys.stderr)
     write(record, output)
     return sum("failed" in row for row in record["rows"])
+
+
+Row = dict[str, Any]
+
+
+def rows_here(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
+    """The rows of one benchmark, measured in this process; Missing once `deadline` (of time.time()) is over."""
+    gc.freeze()  # what has been imported stays: collecting between rows need not look through it
+    try:
+        for comparison in importlib.import_module(f"benchmarks.{name}").comparisons(settings):
+            if time.time() > deadline:
+                raise Missing(f"not begun, or not ended, within {settings.patience / 60:g} minutes")
+            yield {"benchmark": name, **compare(comparison, settings)}
+    finally:
+        gc.unfreeze()
+
+
+def rows_apart(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
+    """The same from a process of their own."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    arguments = (name, settings, deadline, torch.get_num_threads(), there)
+    process = context.Process(target=send_rows, args=arguments, daemon=False)
+    process.start()
+    there.close()
+    try:
+        while True:
+            sent = here.recv()
+            if sent is None:
+                return
+            if isinstance(sent, str):
+                raise Missing(sent)
+            yield sent
+    except EOFError:
+        process.join()
+        raise Missing(f"its process ended with status {process.exitcode}") from None
+    finally:
+        process.join()
+
+
+def send_rows(name: str, settings: Settings, deadline: float, threads: int, to: Connection) -> None:
+    """Send every row, and None after the last, or the reason why there are no more."""
+    torch.set_num_threads(threads)
+    try:
+        for row in rows_here(name, settings, deadline):
+            to.send(row)
+        to.send(None)
+    except Missing as reason:
+        to.send(str(reason))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -82,7 +132,7 @@ def write(record: dict[str, Any], output: Path) -> None:
 
 
 @torch.no_grad()
-def compare(comparison: Comparison, settings: Settings) -> dict[str, Any]:
+def compare(comparison: Comparison, settings: Settings) -> Row:
     """One row: contenders that are there, how far their outputs lie from ours, times and memory, goals."""
     row: dict[str, Any] = {
         "work": comparison.work,

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from benchmarks import BENCHMARKS, report, running
 from benchmarks.__main__ import main
 from benchmarks.comparison import Comparison, Goal, Missing, Seconds, Settings, peer
 from benchmarks.measure import measure, observe
-from benchmarks.running import compare
+from benchmarks.running import compare, rows_apart, rows_here
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Settings(torch.device("cpu"), tiny=True, repetitions=3, seconds=0.2)
@@ -121,6 +122,16 @@ def test_a_peer_that_breaks_does_not_end_the_run():
     assert row["left_out"] == {"peer": "RuntimeError: out of memory"}
     assert set(row["measured"]) == {"ours"}
     assert compare(Comparison("w", {"ours": broken}), TINY)["failed"] == "RuntimeError: out of memory"
+
+
+def test_a_benchmark_in_a_process_of_its_own(capfd):
+    rows = list(rows_apart("startup", TINY, time.time() + 60))
+    assert [row["work"] for row in rows] == [row["work"] for row in rows_here("startup", TINY, time.time() + 60)]
+    with pytest.raises(Missing, match="within inf minutes"):
+        list(rows_apart("startup", TINY, time.time()))
+    with pytest.raises(Missing, match="its process ended with status 1"):
+        list(rows_apart("no_such_benchmark", TINY, time.time() + 60))
+    assert "No module named 'benchmarks.no_such_benchmark'" in capfd.readouterr().err
 
 
 def test_goals_and_losses():
