@@ -76,11 +76,6 @@ class Plan:
         """The images' own columns of such room, (B, rows_seen, W, N, D)."""
         return room[:, :, self.left : room.shape[2] - self.right].permute(0, 3, 2, 1, 4)
 
-    def fill(self, room: Tensor, x: Tensor, row: int) -> Tensor:
-        """The blocks of a row of tiles, its rows of x copied into `room`, whose border is zero."""
-        self.inside(room).copy_(x[:, self.keys(row)])
-        return self.blocks(room)
-
     def blocks(self, room: Tensor) -> Tensor:
         """The block of each tile, (tiles, B * N, columns_seen * rows_seen, D): a view."""
         return room.flatten(0, 1).unfold(1, self.columns_seen, self.tile).permute(1, 0, 4, 2, 3).flatten(2, 3)
@@ -127,14 +122,20 @@ def _even_windows(size: int, kernel: int, tile: int) -> tuple[int, np.ndarray]:
 
 
 def _row(plan: Plan, row: int, queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    """Attention of one row of tiles: queries (B, r, W, N, D) over blocks of keys and values, to (B, r, W, N, D)."""
+    """Attention of one row of tiles: queries (B, r, W, N, D) over blocks of keys and values, to
+    (B, r, tiles, T, N, D): a view of what attend() gave, with what the last tile has beyond the image."""
     batch, rows, width = queries.shape[:3]
     missing = -width % plan.tile
     q = F.pad(queries, (0, 0, 0, 0, 0, missing)) if missing else queries
     q = q.unflatten(2, (-1, plan.tile)).permute(2, 0, 4, 1, 3, 5).flatten(3, 4).flatten(1, 2)  # (tiles, B N, r T, D)
     mask = plan.masks[row][:, :, : rows * plan.tile]  # the last row of tiles may hold fewer rows
     out = attend(q, keys, values, mask, scale).unflatten(2, (rows, plan.tile)).unflatten(1, (batch, -1))
-    return out.permute(1, 3, 0, 4, 2, 5).flatten(2, 3)[:, :, :width]
+    return out.permute(1, 3, 0, 4, 2, 5)
+
+
+def _merged(tiles: Tensor, width: int) -> Tensor:
+    """(B, r, tiles, T, N, D) to (B, r, W, N, D)."""
+    return tiles.flatten(2, 3)[:, :, :width]
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tensor:
@@ -147,7 +148,21 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tenso
 
     rows = range(len(plan.starts))
     parts = [_row(plan, row, q[:, plan.queries(row)], blocks(k, row), blocks(v, row), scale) for row in rows]
-    return torch.cat(parts, 1)
+    return torch.cat([_merged(part, q.shape[2]) for part in parts], 1)
+
+
+class Room:
+    """Room for the rows of images x that a row of tiles sees: filled again for each, its views made once."""
+
+    def __init__(self, plan: Plan, x: Tensor) -> None:
+        self.plan, self.x = plan, x
+        room = x.new_zeros(plan.room_shape(x))
+        self.inside, self.blocks = plan.inside(room), plan.blocks(room)
+
+    def fill(self, row: int) -> Tensor:
+        """The blocks of a row of tiles."""
+        self.inside.copy_(self.x[:, self.plan.keys(row)])
+        return self.blocks
 
 
 def _some_images(plan: Plan, x: Tensor) -> int:
@@ -165,11 +180,14 @@ class Rows(torch.autograd.Function):
         out = q.new_empty(*q.shape[:-1], v.shape[-1])
         count = _some_images(plan, k)
         for some_q, some_k, some_v, some_out in zip(*(x.split(count) for x in (q, k, v, out))):
-            room_k, room_v = (x.new_zeros(plan.room_shape(x)) for x in (some_k, some_v))
+            keys, values = Room(plan, some_k), Room(plan, some_v)
             for row in range(len(plan.starts)):
                 own = plan.queries(row)
-                keys, values = plan.fill(room_k, some_k, row), plan.fill(room_v, some_v, row)
-                some_out[:, own] = _row(plan, row, some_q[:, own], keys, values, scale)
+                tiles = _row(plan, row, some_q[:, own], keys.fill(row), values.fill(row), scale)
+                if q.shape[2] % plan.tile:
+                    some_out[:, own] = _merged(tiles, q.shape[2])
+                else:  # one copy less
+                    some_out[:, own].unflatten(2, (-1, plan.tile)).copy_(tiles)
         return out
 
     @staticmethod
@@ -211,13 +229,14 @@ def _row_gradients(
     plan: Plan, scale: float, q: Tensor, k: Tensor, v: Tensor, g: Tensor, dq: Tensor, dk: Tensor, dv: Tensor
 ) -> None:
     """Gradients of some images, row by row, each row's attention done again: into dq, and added to dk and dv."""
-    room_k, room_v, room_dk, room_dv = (x.new_zeros(plan.room_shape(x)) for x in (k, v, dk, dv))
+    keys, values = Room(plan, k), Room(plan, v)
+    room_dk, room_dv = (x.new_zeros(plan.room_shape(x)) for x in (dk, dv))
     for row in range(len(plan.starts)):
         own = plan.queries(row)
-        given = q[:, own], plan.fill(room_k, k, row), plan.fill(room_v, v, row)
+        given = q[:, own], keys.fill(row), values.fill(row)
         leaves = [x.detach().requires_grad_() for x in given]
         with torch.enable_grad():
-            out = _row(plan, row, leaves[0], leaves[1], leaves[2], scale)
+            out = _merged(_row(plan, row, leaves[0], leaves[1], leaves[2], scale), q.shape[2])
         dq[:, own], *blocks = torch.autograd.grad(out, leaves, g[:, own])
         for whole, room, part in zip((dk, dv), (room_dk, room_dv), blocks):
             whole[:, plan.keys(row)] += plan.inside(plan.sum_blocks(part, room))
