@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of
 from benchmarks.needs import Need, count
 from pmrf_blocks.flow import rectified_flow_loss
+from pmrf_blocks.training.precision import bfloat16_where
 from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit
 
 LATENT = 32
@@ -43,7 +44,7 @@ def training(batch: int, size: int, settings: Settings, *, fast: bool, recompute
 
         def call() -> Tensor:
             with torch.enable_grad():
-                with torch.autocast(settings.device.type, torch.bfloat16, enabled=half):
+                with bfloat16_where(half, settings.device):
                     loss = rectified_flow_loss(network, x0, x1, t=t)
                 loss.backward()
             optimizer.step()

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pmrf_blocks.autoencoders.blocks import BLOCKS, PixelAttention
 from pmrf_blocks.autoencoders.norms import NORMS, norm_silu
@@ -47,7 +49,24 @@ class Design:
         return nn.ModuleList(BLOCKS[self.block](a, b, self.make_norm) for a, b in itertools.pairwise(widths))
 
 
-class Level(nn.Module):
+class Chain(nn.Module):
+    """Layers one after the other. With `gradient_checkpointing`, which may be set at any time, the backward pass
+    computes each again from its input, which alone is kept."""
+
+    gradient_checkpointing = False
+
+    def steps(self) -> Iterator[Step]:
+        """The layers in their order, down to residual blocks and resizing layers."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        again = self.gradient_checkpointing and torch.is_grad_enabled()
+        for step in self.steps():
+            x = checkpoint(step, x, use_reentrant=False) if again else step(x)
+        return x
+
+
+class Level(Chain):
     """Residual blocks at one resolution, then the resizing layer to the next level, if any."""
 
     def __init__(self, blocks: nn.ModuleList, **resize: nn.Module | None) -> None:
@@ -61,13 +80,8 @@ class Level(nn.Module):
         yield from self.resnets
         yield from (layer for name, layer in self.named_children() if name != "resnets")
 
-    def forward(self, x: Tensor) -> Tensor:
-        for step in self.steps():
-            x = step(x)
-        return x
 
-
-class Middle(nn.Module):
+class Middle(Chain):
     """`blocks` layers at the lowest resolution: residual blocks, the second of them self-attention if asked for."""
 
     def __init__(self, channels: int, blocks: int, design: Design) -> None:
@@ -84,13 +98,8 @@ class Middle(nn.Module):
         yield from getattr(self, "attentions", ())
         yield from self.resnets[1:]
 
-    def forward(self, x: Tensor) -> Tensor:
-        for step in self.steps():
-            x = step(x)
-        return x
 
-
-class Encoder(nn.Module):
+class Encoder(Chain):
     """Image (B, 3, H, W) to moments (B, 2 * latent_channels, H / f, W / f), f = 2 ** (levels - 1)."""
 
     def __init__(
@@ -112,7 +121,6 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(channels[-1], out_channels, 3, padding=1)
 
     def steps(self) -> Iterator[Step]:
-        """The layers in their order, down to residual blocks and resizing layers."""
         yield self.conv_in
         for level in self.down_blocks:
             yield from level.steps()  # type: ignore[operator]
@@ -121,13 +129,8 @@ class Encoder(nn.Module):
             yield partial(norm_silu, self.conv_norm_out)
         yield self.conv_out
 
-    def forward(self, x: Tensor) -> Tensor:
-        for step in self.steps():
-            x = step(x)
-        return x
 
-
-class Decoder(nn.Module):
+class Decoder(Chain):
     """Latent (B, latent_channels, h, w) to image (B, 3, f * h, f * w)."""
 
     def __init__(
@@ -149,7 +152,6 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], out_channels, 3, padding=1)
 
     def steps(self) -> Iterator[Step]:
-        """The layers in their order, down to residual blocks and resizing layers."""
         yield self.conv_in
         yield from self.mid_block.steps()
         for level in self.up_blocks:
@@ -157,8 +159,3 @@ class Decoder(nn.Module):
         if hasattr(self, "conv_norm_out"):
             yield partial(norm_silu, self.conv_norm_out)
         yield self.conv_out
-
-    def forward(self, z: Tensor) -> Tensor:
-        for step in self.steps():
-            z = step(z)
-        return z

@@ -77,6 +77,15 @@ class SimVAE(nn.Module, Pretrained):
             self.quant_conv = nn.Conv2d(moments, moments, 1)
             self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
 
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether layers are computed again in the backward pass: less memory, more time."""
+        return self.encoder.gradient_checkpointing
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, on: bool) -> None:
+        self.encoder.gradient_checkpointing = self.decoder.gradient_checkpointing = on
+
     def encode(self, x: Tensor) -> DiagonalGaussian:
         """Posterior over latents (B, C, ceil(H / f), ceil(W / f)) of images (B, 3, H, W) in [-1, 1]."""
         return DiagonalGaussian(self._quantize(self.encoder(self._padded(x))))

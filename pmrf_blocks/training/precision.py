@@ -20,6 +20,12 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bf16" if fast_bfloat16(device) else "fp32"
 
 
+def bfloat16_where(enabled: bool, device: torch.device) -> torch.autocast:
+    """Autocast to bfloat16 for a training step, or nothing. A weight's bfloat16 copy is made where it is used: kept
+    ones, as is torch's default, outlive the layers that gradient checkpointing computes again."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether matrix products are faster in bfloat16 than in float32: measured on a processor, known elsewhere."""
     if device.type == "cuda":

@@ -24,7 +24,7 @@ from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.export import export
 from pmrf_blocks.training.guard import Guard
 from pmrf_blocks.training.interruption import Interruption, leave_signals_to_parent
-from pmrf_blocks.training.precision import choose_precision
+from pmrf_blocks.training.precision import bfloat16_where, choose_precision
 from pmrf_blocks.training.preparation import prepare_modules
 from pmrf_blocks.training.processes import processes
 from pmrf_blocks.training.randomness import seeded
@@ -63,7 +63,8 @@ class Run:
         prepare_modules(task, config, self.device)
         self.network = task.network
         groups = task.parameter_groups(config.lr, config.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+        fused = self.device.type in ("cpu", "cuda")  # one pass over the weights
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
         self.scales = [group["lr"] / config.lr for group in self.optimizer.param_groups]
         # The wrapper gives every process the weights of the first, so the average is begun after it.
         self.wrapped = self.accelerator.prepare_model(task, device_placement=False)
@@ -72,7 +73,7 @@ class Run:
         self.records = Records(folder, active=self.is_main)
         self._resume(resume)
         self._agree()
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        self.autocast = bfloat16_where(self.precision == "bf16", self.device)
 
     def _resume(self, allowed: bool) -> None:
         found = load_newest(self.folder / "checkpoints", self.records.note)

@@ -248,3 +248,18 @@ def test_autocast_takes_any_floating_input(generator):
         assert vae.decode(z).shape == (1, 3, 8, 8)
         with pytest.raises(ValueError, match=r"must be torch\.float32"):
             vae.encode(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_gradient_checkpointing_computes_layers_again_for_the_same_gradients(generator):
+    vae, x = tiny(), torch.rand(2, 3, 16, 16, generator=generator)
+    calls, gradients = [], []
+    vae.encoder.conv_in.register_forward_pre_hook(lambda *_: calls.append("in"))
+    vae.decoder.conv_out.register_forward_pre_hook(lambda *_: calls.append("out"))
+    for on in (False, True):
+        vae.gradient_checkpointing = on
+        assert vae.gradient_checkpointing == on
+        vae(x).square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in vae.parameters()])
+        vae.zero_grad()
+    torch.testing.assert_close(*gradients)
+    assert calls.count("in") == calls.count("out") == 3

@@ -16,6 +16,7 @@ from pmrf_blocks.data import DataError, ImageDataset, JoinedDataset, find_images
 from pmrf_blocks.training import AutoencoderTask, FlowTask, PixelCoupling, PosteriorMeanTask, TrainingError, given_pairs
 from pmrf_blocks.training.checkpoint import load_checkpoint
 from pmrf_blocks.training.guard import LEARN, Guard
+from pmrf_blocks.training.precision import bfloat16_where
 from pmrf_blocks.transformers import HourglassTransformer, Level
 
 
@@ -140,6 +141,15 @@ def test_gradient_checkpointing_gives_the_same(tmp_path):
     torch.testing.assert_close(weights(plain), weights(saving), rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="Sequential has no gradient_checkpointing"):
         run(tmp_path / "c", gradient_checkpointing=True)
+
+
+def test_bfloat16_keeps_no_copies_of_weights():
+    with bfloat16_where(True, torch.device("cpu")):
+        assert torch.is_autocast_enabled("cpu")
+        assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+        assert not torch.is_autocast_cache_enabled()
+    with bfloat16_where(False, torch.device("cpu")):
+        assert not torch.is_autocast_enabled("cpu")
 
 
 def test_accumulation_gives_the_same(tmp_path):
