@@ -25,7 +25,7 @@ def running(function: Function, x: Tensor, mode: str) -> Build:
         if x.device.type != "cuda":
             raise Missing("needs CUDA")
         if mode == "compiled":
-            compiled = torch.compile(function)
+            compiled = torch.compile(function, dynamic=False)
             compiled(x)  # not to be timed
             return lambda: compiled(x)
         return recorded(function, x)

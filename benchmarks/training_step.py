@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of
+from benchmarks.comparison import Build, Call, Comparison, Goal, Missing, Settings, name_of
 from benchmarks.needs import Need, count
 from pmrf_blocks.flow import rectified_flow_loss
 from pmrf_blocks.training.precision import bfloat16_where
@@ -29,14 +29,21 @@ def network_of(settings: Settings, **options: bool | str) -> nn.Module:
         return architecture(settings, **options).to(settings.device).train()
 
 
-def training(batch: int, size: int, settings: Settings, *, fast: bool, recomputed: bool = False) -> Build:
+def training(
+    batch: int, size: int, settings: Settings, *, fast: bool, recomputed: bool = False, compiled: bool = False
+) -> Build:
     """One loss, its gradients and an AdamW update. `fast` is how training/ runs: bfloat16 under autocast where the
-    device has it, tiled or native neighborhood attention; layers `recomputed` in the backward pass, or kept for it."""
+    device has it, tiled or native neighborhood attention; layers `recomputed` in the backward pass, or kept for it;
+    `compiled` by torch's compiler or not."""
     half = fast and torch.bfloat16 in settings.dtypes
 
     def build() -> Call:
+        if compiled and settings.tiny:
+            raise Missing("its compilation takes a minute; left out of --tiny")
         options: dict[str, bool | str] = {"gradient_checkpointing": recomputed} if fast else {"backend": "dense"}
         network = network_of(settings, **options)
+        if compiled:
+            network.compile(dynamic=False)
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5, fused=fast)
         generator = torch.Generator().manual_seed(0)
         x0, x1 = (torch.randn(batch, LATENT, size, size, generator=generator).to(settings.device) for _ in range(2))
@@ -51,6 +58,7 @@ def training(batch: int, size: int, settings: Settings, *, fast: bool, recompute
             optimizer.zero_grad(set_to_none=True)
             return loss.detach()
 
+        call()  # compiles it and makes the optimiser's moments: not to be timed, nor counted
         return call
 
     return build
@@ -68,11 +76,12 @@ def need(batch: int, size: int, settings: Settings, dtype: torch.dtype) -> Need:
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     batch, size = (2, 16) if settings.tiny else (4, 32)
     dtype = torch.bfloat16 if torch.bfloat16 in settings.dtypes else torch.float32
-    ours, kept = (f"ours ({name_of(dtype)}, {layers} layers, fused AdamW)" for layers in ("recomputed", "kept"))
+    ours, kept, compiled = (f"ours ({name_of(dtype)}, {layers})" for layers in ("recomputed", "kept", "kept, compiled"))
     plain = "eager, contiguous, float32, dense attention"
     contenders = {
         ours: training(batch, size, settings, fast=True, recomputed=True),
         kept: training(batch, size, settings, fast=True),
+        compiled: training(batch, size, settings, fast=True, compiled=True),
         plain: training(batch, size, settings, fast=False),
     }
     yield Comparison(

@@ -28,4 +28,5 @@ def prepare_modules(task: Task, config: TrainConfig, device: torch.device) -> No
         if config.compile not in backends:
             raise ValueError(f"compile must be one of {', '.join(map(repr, backends))}; got {config.compile!r}")
         for module in task.compiled_modules():
-            module.compile(backend=config.compile)
+            # A run's sizes are few: each is compiled as it is, not for all (where inductor fails on the hourglass).
+            module.compile(backend=config.compile, dynamic=False)
