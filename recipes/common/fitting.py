@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -22,16 +22,18 @@ from pmrf_blocks.restoration import BUNDLED
 from pmrf_blocks.training import (
     AutoencoderTask,
     PairDataset,
+    PairFolder,
     PosteriorMeanTask,
     TrainConfig,
     fit,
     latent_statistics,
     precompute_pairs,
+    write_pairs,
 )
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
 from pmrf_blocks.training.export import export
 from pmrf_blocks.training.processes import once, processes
-from pmrf_blocks.training.tasks import Task
+from pmrf_blocks.training.tasks import Coupling, Task
 from recipes.common.ends import FlowEnds, LatentMeanTask, RecipeFlowTask
 from recipes.common.stages import (
     Autoencoder,
@@ -54,7 +56,8 @@ class Place:
     """Where stages read and write: image folders below `data`, one run folder a stage below `runs`.
 
     `vgg19` is torchvision's vgg19 .pth file; `changes` are settings of every run that change how it is done, not
-    what comes out. `pairs` and `decoded` keep what several stages read.
+    what comes out. `pair_folder` keeps a flow's cached pairs on the disk (None: in memory). `pairs` and `decoded` keep
+    what several stages read.
     """
 
     data: Path
@@ -62,6 +65,7 @@ class Place:
     device: str | None = None
     vgg19: Path | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    pair_folder: Path | None = None
     pairs: dict[str, PairDataset] = field(default_factory=dict)
     decoded: dict[tuple[str, int], dict[int, Any]] = field(default_factory=dict)
 
@@ -201,9 +205,13 @@ def train_flow(
     clock, encoding of pairs included."""
     ends = flow_ends(flow, place)
     task = RecipeFlowTask(flow.velocity.build(flow.train.seed), ends)
-    images = image_pairs(ends, place) if flow.pair_rounds else None
+    images = image_pairs(ends, place) if flow.pair_rounds and place.pair_folder is None else None
     start = clock()
-    dataset: Dataset = place.images(flow.images) if images is None else encode_pairs(images, ends)
+    dataset: Dataset = place.images(flow.images)
+    if images is not None:
+        dataset = encode_pairs(images, ends)
+    elif flow.pair_rounds:
+        dataset = pairs_on_disk(ends, place)
     last = latest_checkpoint(place.folder(flow) / "checkpoints")
     done = 0 if last is None else int(load_checkpoint(last)["step"])
     for piece in range(1, pieces + 1):
@@ -229,6 +237,17 @@ def image_pairs(ends: FlowEnds, place: Place) -> PairDataset:
             coupling, place.images(flow.images), rounds=flow.pair_rounds, seed=0, device=place.device
         )
     return place.pairs[key]
+
+
+def pairs_on_disk(ends: FlowEnds, place: Place) -> PairFolder:
+    """Pairs in the flow's own space, written where they are not there yet."""
+    flow, coupling = ends.flow, cast(Coupling, ends)  # without a condition it gives two ends
+    assert place.pair_folder is not None
+    return write_pairs(
+        place.pair_folder, coupling, place.images(flow.images), rounds=flow.pair_rounds, seed=0,
+        made_by={"source": flow.source, "images": essence(flow.images)},
+        workers=place.config(flow.train).workers, device=place.device,
+    )  # fmt: skip
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ import tyro
 from pmrf_blocks.training.processes import processes
 from recipes.common.fitting import Place, trained, world_size
 from recipes.common.sizes import Scale
-from recipes.common.stages import Estimator, Stage, essence, with_seed
+from recipes.common.stages import Estimator, Flow, Stage, essence, with_seed
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ class Arguments(Common):
     """The recipe's own when not given."""
     accumulate: int = 1
     """Micro-batches an update: the same batch in less memory."""
+    pair_rounds: int | None = None
+    """Train a flow on so many degradations an image, computed and encoded beforehand: for a degradation that is fixed,
+    or an encoder that costs more than the flow. 0: fresh ones at every step. The recipe's own number when not given."""
+    pairs: Path | None = None
+    """Folder that keeps these pairs on the disk, for sets that memory does not hold and for other runs."""
     show: bool = False
     """Print the whole configuration as JSON and stop."""
 
@@ -88,12 +93,12 @@ class Arguments(Common):
 def launch(recipe: Callable[[Scale], Stage], description: str | None) -> None:
     """Parse the command line, train what the recipe describes, print the folder of the finished model."""
     arguments = tyro.cli(Arguments, description=description)
-    stage = chosen(arguments, recipe(arguments.scale))
-    if arguments.show:
-        print(json.dumps(essence(stage), indent=2))
-        return
     with one_line_errors(recipe.__name__):
-        place = arguments.place()
+        stage = chosen(arguments, recipe(arguments.scale))
+        if arguments.show:
+            print(json.dumps(essence(stage), indent=2))
+            return
+        place = replace(arguments.place(), pair_folder=arguments.pairs)
         trained(stage, place)
         conclude(place.folder(stage), arguments.device)
 
@@ -115,7 +120,13 @@ def chosen(arguments: Arguments, stage: Any) -> Any:
         sys.exit("--autoencoder: this recipe trains in pixels, or trains an autoencoder itself")
     if arguments.estimator is not None and isinstance(stage, Estimator):
         sys.exit("--estimator: this recipe trains one itself")
+    if (arguments.pairs, arguments.pair_rounds) != (None, None) and not isinstance(stage, Flow):
+        sys.exit("--pairs, --pair-rounds: this recipe trains no flow")
     stage = with_seed(arguments.with_finished(stage), arguments.seed)  # in this order: what is finished has no seed
+    if arguments.pair_rounds is not None:
+        stage = replace(stage, pair_rounds=arguments.pair_rounds)
+    if arguments.pairs is not None and not stage.pair_rounds:
+        sys.exit("--pairs: say by --pair-rounds how many degradations of an image it is to hold")
     changes: dict[str, Any] = {"accumulate": arguments.accumulate}
     if arguments.precision is not None:
         changes["precision"] = arguments.precision

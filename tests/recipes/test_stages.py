@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pmrf_blocks.autoencoders import SimVAE
-from pmrf_blocks.training import TrainConfig
+from pmrf_blocks.training import PairFolder, TrainConfig
 from recipes.common.ends import FlowEnds, seeing
 from recipes.common.fitting import Place, finished, flow_ends, trained
 from recipes.common.stages import Network, essence, stage_name, with_seed
@@ -182,16 +182,22 @@ def test_flows_that_cannot_be_are_refused(change, message):
         replace(pmrf("debug"), **change)
 
 
-def test_command_line(image_folders, tmp_path, monkeypatch, capsys):
-    def run(*arguments):
+@pytest.fixture
+def command(image_folders, monkeypatch, capsys):
+    def run(*arguments, recipe="sim_vae"):
         """Exit status and what was printed last, on stdout or as the reason of the exit."""
-        monkeypatch.setattr(sys, "argv", ["sim_vae", "--data", str(image_folders), *arguments])
+        monkeypatch.setattr(sys, "argv", [recipe, "--data", str(image_folders), *arguments])
         try:
-            runpy.run_module("recipes.sim_vae", run_name="__main__")
+            runpy.run_module(f"recipes.{recipe}", run_name="__main__")
         except SystemExit as error:
             return 1, str(error.code)
         return 0, capsys.readouterr().out
 
+    return run
+
+
+def test_command_line(command, tmp_path):
+    run = command
     status, folder = run("--runs", str(tmp_path), "--scale", "debug", "--device", "cpu", "--seed", "3")
     assert status == 0, folder
     assert (Path(folder.strip()) / "model" / "model.safetensors").is_file()
@@ -200,3 +206,20 @@ def test_command_line(image_folders, tmp_path, monkeypatch, capsys):
     assert reason.startswith("sim_vae: the perceptual loss needs torchvision's VGG-19")
     assert json.loads(run("--show")[1])["Autoencoder"]["train"]["TrainConfig"]["steps"] == 150_000
     assert run("--autoencoder", "x")[1].startswith("--autoencoder: this recipe")
+
+
+def test_pairs_on_the_disk(command, place, tmp_path):
+    trained(latent_pmrf("debug"), place)  # what the flow builds on
+    line = ["--runs", str(place.runs), "--scale", "debug", "--device", "cpu", "--pairs", str(tmp_path)]
+    status, folder = command(*line, "--pair-rounds", "3", recipe="latent_pmrf")
+    assert status == 0, folder
+    assert (Path(folder.strip()) / "model" / "model.safetensors").is_file()
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert (manifest["rounds"], manifest["pairs"]) == (3, 15)
+    pairs = PairFolder(tmp_path)
+    assert pairs[0][0].shape == pairs[0][1].shape == (32, 4, 4)
+    assert command(*line, "--pair-rounds", "2", recipe="latent_pmrf")[1].startswith(
+        f"latent_pmrf: {tmp_path} holds pairs that something else made: rounds is 3 there and 2 here"
+    )
+    assert command(*line, "--pair-rounds", "0", recipe="latent_pmrf")[1].startswith("--pairs: say by --pair-rounds")
+    assert command("--pair-rounds", "1")[1] == "--pairs, --pair-rounds: this recipe trains no flow"
