@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import tyro
 from pmrf_blocks.training.processes import once
 from recipes.adopt import adopt, is_adopted
 from recipes.chain import STAGES, Chain, Place
-from recipes.common.launch import conclude
+from recipes.common.launch import conclude, one_line_errors
 
 Stage = Literal["all", "autoencoder", "estimator", "decoder", "flow", "pixel", "assemble"]
 
@@ -53,15 +52,11 @@ def main(recipe: Callable[[], Chain], debug: Callable[[], Chain], description: s
         torch.set_num_threads(arguments.threads)
     name = recipe.__name__ + ("-debug" if arguments.debug else "")
     place = Place(chain, arguments.data, arguments.runs / name, arguments.device, arguments.weights)
-    try:
+    with one_line_errors(recipe.__name__):
         start = arguments.start
         if start is not None:
             once(lambda: adopt(start, place.runs), arguments.device)
         for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
             if arguments.stage == stage or not is_adopted(place.runs / stage):
                 STAGES[stage](place)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"{recipe.__name__}: {error}")
     conclude(place.runs, arguments.device)
