@@ -1,7 +1,9 @@
-"""Fused Triton kernels for CUDA, each beside the eager formula that it must equal. Imports no other room.
+"""Fused Triton kernels for CUDA, each beside the eager formula that it must equal, and what a processor is faster by.
+Imports no other room.
 
 choice.py        whether Triton can run here, and which tensors its kernels take
 derivatives.py   second derivatives, through the eager formula
+linear.py        Linear: nn.Linear, in inference on a processor by oneDNN
 layer_norm.py    channel_layer_norm(): over the channels of a pixel, with SiLU if asked
 rms_norm.py      rms_norm(): with one scale for all rows or one for each image
 rotary.py        rotary(): rotary embedding of q and k, with cosine scaling if asked
@@ -11,11 +13,13 @@ neighborhood.py  neighborhood(): 2-D neighborhood attention
 
 from pmrf_blocks.kernels.choice import fits, forward_mode, unavailable
 from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference
+from pmrf_blocks.kernels.linear import Linear
 from pmrf_blocks.kernels.neighborhood import neighborhood, neighborhood_reference
 from pmrf_blocks.kernels.rms_norm import rms_norm, rms_norm_reference
 from pmrf_blocks.kernels.rotary import rotary, rotary_reference
 
 __all__ = [
+    "Linear",
     "channel_layer_norm",
     "fits",
     "forward_mode",

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels import fits, rms_norm, rms_norm_reference, unavailable
+from pmrf_blocks.kernels import Linear, fits, rms_norm, rms_norm_reference, unavailable
 from pmrf_blocks.transformers.groups import decayed, mapping
 
 EPS = 1e-6
@@ -37,7 +37,7 @@ class AdaRMSNorm(nn.Module):
 
     def __init__(self, width: int, cond_width: int) -> None:
         super().__init__()
-        self.linear = mapping(decayed(zero_init(nn.Linear(cond_width, width, bias=False))))
+        self.linear = mapping(decayed(zero_init(Linear(cond_width, width, bias=False))))
         self.fused = unavailable() is None
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
@@ -83,9 +83,9 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False) -> None:
         super().__init__()
         self.norm = RMSNorm(width) if cond_width is None else AdaRMSNorm(width, cond_width)
-        self.up_proj = decayed(nn.Linear(width, 2 * hidden, bias=False))
+        self.up_proj = decayed(Linear(width, 2 * hidden, bias=False))
         self.conv = decayed(DepthwiseConv(2 * hidden)) if depthwise else None
-        self.down_proj = decayed(zero_init(nn.Linear(hidden, width, bias=False)))
+        self.down_proj = decayed(zero_init(Linear(hidden, width, bias=False)))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         inner = self.up_proj(self.norm(x) if cond is None else self.norm(x, cond))

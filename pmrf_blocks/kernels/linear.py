@@ -1,0 +1,46 @@
+"""Linear layers in inference on a processor, in float32: by oneDNN's matrix product.
+
+torch.nn.functional.linear asks MKL for them, which is 1.1 to 1.6 times slower on AMD's processors (docs/design.md).
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from pmrf_blocks.kernels.choice import forward_mode
+
+LEAST = 2**24  # multiplications; of fewer, what an operator's call takes itself decides
+
+
+class Linear(nn.Linear):
+    """nn.Linear, equal up to rounding; training, other devices and other precisions go its own way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled() and suits_onednn(x, self.weight):
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return super().forward(x)
+
+
+def suits_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN gives x @ weight.T, and faster: plain float32 tensors of a processor, and enough work."""
+    return (
+        x.dtype == weight.dtype == torch.float32
+        and x.device.type == weight.device.type == "cpu"
+        and x.numel() * weight.shape[0] >= LEAST
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and not any(map(torch._C._functorch.is_functorch_wrapped_tensor, (x, weight)))
+        and not forward_mode(x, weight)
+        and onednn_available()
+    )
+
+
+@cache
+def onednn_available() -> bool:
+    """Whether this build of torch has oneDNN's operator. Elsewhere than on x86 it was not timed."""
+    there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return there and platform.machine().lower() in ("x86_64", "amd64")
