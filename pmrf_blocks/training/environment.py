@@ -16,7 +16,7 @@ PACKAGES = ("torch", "numpy", "einops", "safetensors", "huggingface_hub", "accel
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, processor, accelerator, threads, git revision (with '-dirty' where files differ), command line."""
+    """Versions, processor with the instructions that torch uses of it, accelerator, threads, git revision (with '-dirty' where files differ), command line."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -27,7 +27,7 @@ def describe_environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": processor_name(),
+        "processor": f"{processor_name()} ({torch.backends.cpu.get_cpu_capability()})",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "accelerator": device,
