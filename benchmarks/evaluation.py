@@ -155,7 +155,7 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
     side, count = (192, 3) if settings.tiny else (512, PAIRS)
     x, y = (image.to(settings.device) for image in pairs(2 if settings.tiny else BATCH, side))
     yield Comparison(
-        f"PSNR, SSIM and MS-SSIM of {len(x)} pairs at {side}x{side} in memory",
+        f"PSNR, SSIM and MS-SSIM of {len(x)} pairs at {side}x{side} in memory, a pair",
         {
             "ours": lambda: ours(x, y),
             "torchmetrics": torchmetrics(x, y),
@@ -170,7 +170,7 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
     root = Path(folders(count, side).name)
     names = ("ours", "torchmetrics in a DataLoader")
     yield Comparison(
-        f"PSNR, SSIM and MS-SSIM of two folders of {count} PNG files at {side}x{side}",
+        f"PSNR, SSIM and MS-SSIM of two folders of {count} PNG files at {side}x{side}, a pair",
         dict(zip(names, (our_folders(root), torchmetrics_folders(root, 0 if settings.tiny else 2)))),
         goals=(Goal(names[1], 1),),
         tolerance=0.02,  # torchmetrics averages over reflected borders too; the row above holds equal windows

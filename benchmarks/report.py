@@ -15,10 +15,10 @@ HEAD = """# Benchmarks
 Written by `python -m benchmarks report` from the JSON files in `benchmarks/results`; do not edit it. Make a new one
 with `python -m benchmarks run` on an idle machine: one command, one file.
 
-Ours and its peers get the same weights, inputs, dtype and threads in one process. Outputs are compared before
-anything is timed, and a row whose outputs differ is not timed. Repetitions alternate between the contenders; a call
-of many seconds is made once. Times are medians with their quartiles. Memory is the peak beyond what was held before
-the call. A factor above 1 means that ours is faster, or takes less memory.
+Ours and its peers get the same weights, inputs, dtype and threads in one process, which no other benchmark shares.
+Outputs are compared before anything is timed, and a row whose outputs differ is not timed. Repetitions alternate
+between the contenders; a call of many seconds is made once. Times are medians with their quartiles. Memory is the peak
+beyond what was held before the call. A factor above 1 means that ours is faster, or takes less memory.
 
 The limit (roofline) is the longer of two times: operations over the rate of a large matrix product, and bytes over the
 rate of a large copy, both measured in the same run. Operations are the products that the formulas ask for, whatever a
@@ -34,21 +34,25 @@ def body(records: Sequence[dict[str, Any]]) -> Iterator[str]:
     if not records:
         yield "Nothing has been measured yet."
         return
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for record in sorted(records, key=lambda record: record["date"]):
-        threads = 0 if record["device"] == "cuda" else record["environment"]["threads"]
-        groups.setdefault((record["device"], threads), []).append(record)
+        groups.setdefault(name_of_device(record), []).append(record)
     for group in groups.values():
         rows = {(row["benchmark"], row["work"]): (row, record) for record in group for row in record["rows"]}
         yield from section(sorted(rows.values(), key=lambda item: BENCHMARKS.index(item[0]["benchmark"])), group)
 
 
+def name_of_device(record: dict[str, Any]) -> str:
+    environment = record["environment"]
+    if record["device"] == "cuda":
+        return environment["accelerator"]
+    return f"{environment['processor']}, {environment['threads']} threads"
+
+
 def section(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], group: Sequence[dict[str, Any]]) -> Iterator[str]:
     """One device."""
-    last, environment = group[-1], group[-1]["environment"]
-    on_gpu = last["device"] == "cuda"
-    device = environment["accelerator"] if on_gpu else f"{environment['processor']}, {environment['threads']} threads"
-    yield f"\n## {device}\n"
+    last = group[-1]
+    yield f"\n## {name_of_device(last)}\n"
     if any(record["tiny"] for record in group):
         yield "**Sizes of a test (--tiny): these numbers mean nothing.**\n"
     for record in group:

@@ -16,7 +16,8 @@ PACKAGES = ("torch", "numpy", "einops", "safetensors", "huggingface_hub", "accel
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, processor with the instructions that torch uses of it, accelerator, threads, git revision (with '-dirty' where files differ), command line."""
+    """Versions, processor with the instructions that torch uses of it, accelerator, threads, git revision (with
+    '-dirty' where files differ), command line."""
     versions = {}
     for name in PACKAGES:
         try:
