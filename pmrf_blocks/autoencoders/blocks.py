@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -24,7 +25,8 @@ class SimpleResBlock(nn.Module):
             self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _skip(self, x) + self.conv2(F.silu(self.conv1(self.norm(x))))
+        y = F.silu(self.conv1(self.norm(x)), inplace=not torch.is_grad_enabled())
+        return _with_skip(self, x, self.conv2(y))
 
 
 class SDResBlock(nn.Module):
@@ -41,7 +43,7 @@ class SDResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(norm_silu(self.norm1, x))
-        return _skip(self, x) + self.conv2(norm_silu(self.norm2, y))
+        return _with_skip(self, x, self.conv2(norm_silu(self.norm2, y)))
 
 
 class PixelAttention(nn.Module):
@@ -60,9 +62,11 @@ class PixelAttention(nn.Module):
         return x + y.transpose(1, 2).unflatten(2, x.shape[-2:])
 
 
-def _skip(block: nn.Module, x: Tensor) -> Tensor:
+def _with_skip(block: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """skip(x) + y; in y's memory where no gradient needs it: fresh memory for a large map takes longer than the sum."""
     shortcut = getattr(block, "conv_shortcut", None)
-    return x if shortcut is None else shortcut(x)
+    skip = x if shortcut is None else shortcut(x)
+    return skip + y if torch.is_grad_enabled() else y.add_(skip)
 
 
 BLOCKS: dict[str, type[SimpleResBlock] | type[SDResBlock]] = {"simple": SimpleResBlock, "sd": SDResBlock}

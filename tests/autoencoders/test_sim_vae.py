@@ -263,3 +263,13 @@ def test_gradient_checkpointing_computes_layers_again_for_the_same_gradients(gen
         vae.zero_grad()
     torch.testing.assert_close(*gradients)
     assert calls.count("in") == calls.count("out") == 3
+
+
+@pytest.mark.parametrize("block", ["simple", "sd"])
+def test_inference_gives_what_training_computes(block, generator):
+    vae, x = tiny(block=block), torch.rand(2, 3, 16, 16, generator=generator)
+    kept = x.clone()
+    with torch.no_grad():
+        result = vae(x)
+    torch.testing.assert_close(result, vae(x).detach(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(x, kept)
