@@ -28,6 +28,7 @@ from benchmarks.needs import Need
 from benchmarks.rates import measure_rates
 from pmrf_blocks.training.environment import describe_environment
 
+Row = dict[str, Any]
 PEERS = ("diffusers", "natten", "xformers", "opencv-python-headless", "torchmetrics", "triton")
 
 
@@ -53,9 +54,6 @@ def run(names: Sequence[str], settings: Settings, output: Path) -> int:
     return sum("failed" in row for row in record["rows"])
 
 
-Row = dict[str, Any]
-
-
 def rows_here(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
     """The rows of one benchmark, measured in this process; Missing once `deadline` (of time.time()) is over."""
     gc.freeze()  # what has been imported stays: collecting between rows need not look through it
@@ -73,22 +71,18 @@ def rows_apart(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     arguments = (name, settings, deadline, torch.get_num_threads(), there)
-    process = context.Process(target=send_rows, args=arguments, daemon=False)
+    process = context.Process(target=send_rows, args=arguments)
     process.start()
     there.close()
     try:
-        while True:
-            sent = here.recv()
-            if sent is None:
-                return
-            if isinstance(sent, str):
-                raise Missing(sent)
+        while isinstance(sent := here.recv(), dict):
             yield sent
     except EOFError:
-        process.join()
-        raise Missing(f"its process ended with status {process.exitcode}") from None
+        sent = ""
     finally:
         process.join()
+    if sent is not None:
+        raise Missing(sent or f"its process ended with status {process.exitcode}")
 
 
 def send_rows(name: str, settings: Settings, deadline: float, threads: int, to: Connection) -> None:

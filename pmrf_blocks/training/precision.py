@@ -20,10 +20,11 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bf16" if fast_bfloat16(device) else "fp32"
 
 
-def bfloat16_where(enabled: bool, device: torch.device) -> torch.autocast:
-    """Autocast to bfloat16 for a training step, or nothing. A weight's bfloat16 copy is made where it is used: kept
-    ones, as is torch's default, outlive the layers that gradient checkpointing computes again."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+def bfloat16_where(enabled: bool, device: torch.device, *, keep: bool = False) -> torch.autocast:
+    """Autocast to bfloat16, or nothing. A weight's bfloat16 copy is made where it is used: kept ones, as is torch's
+    default, outlive the layers that gradient checkpointing computes again. `keep` them where every step of a solver
+    uses them."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=keep)
 
 
 def fast_bfloat16(device: torch.device) -> bool:

@@ -201,7 +201,8 @@ class Run:
 
     def validate(self, validation: Dataset) -> None:
         """Scores and pictures of the averaged weights, into the records."""
-        with self.ema.applied(self.network), torch.no_grad(), self.autocast:
+        autocast = bfloat16_where(self.precision == "bf16", self.device, keep=True)
+        with self.ema.applied(self.network), torch.no_grad(), autocast:
             self.task.eval()
             scores, picture = validate(
                 self.task, validation, self.config.seed, pictures=self.config.pictures if self.is_main else 0,
