@@ -17,8 +17,9 @@ with `python -m benchmarks run` on an idle machine: one command, one file.
 
 Ours and its peers get the same weights, inputs, dtype and threads in one process, which no other benchmark shares.
 Outputs are compared before anything is timed, and a row whose outputs differ is not timed. Repetitions alternate
-between the contenders; a call of many seconds is made once. Times are medians with their quartiles. Memory is the peak
-beyond what was held before the call. A factor above 1 means that ours is faster, or takes less memory.
+between the contenders; one of less than 50 ms is the mean of several calls, and a call of many seconds is made once.
+Times are medians with their quartiles. Memory is the peak beyond what was held before the call. A factor above 1 means
+that ours is faster, or takes less memory.
 
 The limit (roofline) is the longer of two times: operations over the rate of a large matrix product, and bytes over the
 rate of a large copy, both measured in the same run. Operations are the products that the formulas ask for, whatever a

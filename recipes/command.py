@@ -34,7 +34,7 @@ class Arguments:
     weights: Path | None = None
     """Where the stage assemble writes the pipelines; RUNS/RECIPE/assembled when not given."""
     threads: int | None = None
-    """Processor threads of this process; all cores when not given."""
+    """Processor threads of this process; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
     debug: bool = False
     """Train the tiny twin: every stage in seconds."""
     show: bool = False

@@ -44,10 +44,10 @@ def tiled_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pai
 
 @dataclass(frozen=True)
 class Plan:
-    """What depends on shapes alone.
+    """What depends on shapes alone. Images are (H, W, B, N, D) here: views of what the caller has.
 
-    A row of tiles sees `rows_seen` rows of keys, the first one of `starts`. They are laid out as (N, columns,
-    rows_seen, D), with `left` columns of zeros before the image's and `right` after them, so that the block of tile i
+    A row of tiles sees `rows_seen` rows of keys, the first one of `starts`. They are laid out as (columns, rows_seen,
+    B, N, D), with `left` columns of zeros before the image's and `right` after them, so that the block of tile i
     is columns i * tile to i * tile + columns_seen: with 10 pixels a row, kernel 5 and tiles of 4, `left` is 3 (the last
     tile's windows, shifted inside, begin 3 before it), `columns_seen` 9 and `right` 4. `masks`, one a row of tiles,
     (tiles, 1, tile * tile, columns_seen * rows_seen), are added to the logits: 0 or minus infinity.
@@ -61,35 +61,38 @@ class Plan:
     columns_seen: int
     masks: tuple[Tensor, ...]
 
-    def queries(self, row: int) -> slice:
-        return slice(row * self.tile, (row + 1) * self.tile)
-
     def keys(self, row: int) -> slice:
         return slice(self.starts[row], self.starts[row] + self.rows_seen)
 
     def room_shape(self, x: Tensor) -> tuple[int, ...]:
-        """Shape of the rows of images x (B, H, W, N, D) that a row of tiles sees: (B, N, columns, rows_seen, D)."""
-        batch, _, width, heads, dim = x.shape
-        return batch, heads, self.left + width + self.right, self.rows_seen, dim
+        """Shape of the rows of images x that a row of tiles sees: (columns, rows_seen, B, N, D)."""
+        return self.left + x.shape[1] + self.right, self.rows_seen, *x.shape[2:]
 
     def inside(self, room: Tensor) -> Tensor:
-        """The images' own columns of such room, (B, rows_seen, W, N, D)."""
-        return room[:, :, self.left : room.shape[2] - self.right].permute(0, 3, 2, 1, 4)
+        """The images' own columns of such room, (rows_seen, W, B, N, D)."""
+        return room[self.left : len(room) - self.right].transpose(0, 1)
 
     def blocks(self, room: Tensor) -> Tensor:
         """The block of each tile, (tiles, B * N, columns_seen * rows_seen, D): a view."""
-        return room.flatten(0, 1).unfold(1, self.columns_seen, self.tile).permute(1, 0, 4, 2, 3).flatten(2, 3)
+        return self._columns(room, self.columns_seen).flatten(2, 3)
 
     def sum_blocks(self, blocks: Tensor, room: Tensor) -> Tensor:
         """What blocks() gave, added up where it overlaps, in `room`. A tile's width of columns at a time: of these the
         blocks are disjoint."""
         room.zero_()
-        parts = blocks.unflatten(2, (self.columns_seen, -1)).transpose(0, 1)  # (B * N, tiles, columns, rows, D)
+        parts = blocks.unflatten(2, (self.columns_seen, -1))
         for first in range(0, self.columns_seen, self.tile):
             part = parts[:, :, first : first + self.tile]
-            places = room.flatten(0, 1)[:, first:].unfold(1, part.shape[2], self.tile)[:, : parts.shape[1]]
-            places.permute(0, 1, 4, 2, 3).add_(part)
+            self._columns(room[first:], part.shape[2])[: len(part)].add_(part)
         return room
+
+    def _columns(self, room: Tensor, count: int) -> Tensor:
+        """`count` columns from the first of each tile on, (tiles, B * N, count, rows_seen, D): a view."""
+        return room.flatten(2, 3).unfold(0, count, self.tile).permute(0, 2, 4, 1, 3)
+
+    def rows_of_tiles(self, x: Tensor) -> Tensor:
+        """Images, their sides multiples of the tile, as (rows of tiles, tiles, tile, tile, B, N, D): a view."""
+        return x.unflatten(1, (-1, self.tile)).unflatten(0, (-1, self.tile)).transpose(1, 2)
 
 
 @lru_cache(maxsize=16)
@@ -121,34 +124,31 @@ def _even_windows(size: int, kernel: int, tile: int) -> tuple[int, np.ndarray]:
     return -int(first), even
 
 
-def _row(plan: Plan, row: int, queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    """Attention of one row of tiles: queries (B, r, W, N, D) over blocks of keys and values, to
-    (B, r, tiles, T, N, D): a view of what attend() gave, with what the last tile has beyond the image."""
-    batch, rows, width = queries.shape[:3]
-    missing = -width % plan.tile
-    q = F.pad(queries, (0, 0, 0, 0, 0, missing)) if missing else queries
-    q = q.unflatten(2, (-1, plan.tile)).permute(2, 0, 4, 1, 3, 5).flatten(3, 4).flatten(1, 2)  # (tiles, B N, r T, D)
-    mask = plan.masks[row][:, :, : rows * plan.tile]  # the last row of tiles may hold fewer rows
-    out = attend(q, keys, values, mask, scale).unflatten(2, (rows, plan.tile)).unflatten(1, (batch, -1))
-    return out.permute(1, 3, 0, 4, 2, 5)
+def _whole_tiles(x: Tensor, tile: int) -> Tensor:
+    """(B, H, W, N, D) as (H, W, B, N, D), with zeros after the last row and column where a tile would be cut."""
+    down, right = (-size % tile for size in x.shape[1:3])
+    return (F.pad(x, (0, 0, 0, 0, 0, right, 0, down)) if down or right else x).permute(1, 2, 0, 3, 4)
 
 
-def _merged(tiles: Tensor, width: int) -> Tensor:
-    """(B, r, tiles, T, N, D) to (B, r, W, N, D)."""
-    return tiles.flatten(2, 3)[:, :, :width]
+def _row(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """Attention of one row of tiles (tiles, T, T, B, N, D) over blocks of keys and values, to the same shape."""
+    tiles, tile, _, batch, heads, dim = queries.shape
+    out = attend(queries.reshape(tiles, tile * tile, batch * heads, dim).transpose(1, 2), keys, values, mask, scale)
+    return out.transpose(1, 2).reshape(tiles, tile, tile, batch, heads, -1)
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tensor:
     """As differentiable as attend() is, with all blocks kept."""
-    plan = _plan(q.shape[1], q.shape[2], kernel, TILE, q.dtype, q.device)
+    height, width = q.shape[1:3]
+    plan = _plan(height, width, kernel, TILE, q.dtype, q.device)
 
     def blocks(x: Tensor, row: int) -> Tensor:
-        rows = x[:, plan.keys(row)].permute(0, 3, 2, 1, 4)
-        return plan.blocks(F.pad(rows, (0, 0, 0, 0, plan.left, plan.right)))
+        rows = x[:, plan.keys(row)].permute(2, 1, 0, 3, 4)
+        return plan.blocks(F.pad(rows, (0, 0, 0, 0, 0, 0, 0, 0, plan.left, plan.right)))
 
-    rows = range(len(plan.starts))
-    parts = [_row(plan, row, q[:, plan.queries(row)], blocks(k, row), blocks(v, row), scale) for row in rows]
-    return torch.cat([_merged(part, q.shape[2]) for part in parts], 1)
+    queries = plan.rows_of_tiles(_whole_tiles(q, TILE))
+    parts = [_row(own, blocks(k, i), blocks(v, i), plan.masks[i], scale) for i, own in enumerate(queries)]
+    return torch.stack(parts).permute(4, 0, 2, 1, 3, 5, 6).flatten(3, 4).flatten(1, 2)[:, :height, :width]
 
 
 class Room:
@@ -161,13 +161,13 @@ class Room:
 
     def fill(self, row: int) -> Tensor:
         """The blocks of a row of tiles."""
-        self.inside.copy_(self.x[:, self.plan.keys(row)])
+        self.inside.copy_(self.x[self.plan.keys(row)])
         return self.blocks
 
 
 def _some_images(plan: Plan, x: Tensor) -> int:
-    """How many images to take at once: on a processor as many as the caches hold."""
-    return len(x) if x.device.type != "cpu" else max(1, ROOM // math.prod(plan.room_shape(x[:1])))
+    """How many images (H, W, B, N, D) to take at once: on a processor as many as the caches hold."""
+    return x.shape[2] if x.device.type != "cpu" else max(1, ROOM // math.prod(plan.room_shape(x[:, :, :1])))
 
 
 class Rows(torch.autograd.Function):
@@ -176,19 +176,18 @@ class Rows(torch.autograd.Function):
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tensor:
-        plan = _plan(q.shape[1], q.shape[2], kernel, TILE, q.dtype, q.device)
-        out = q.new_empty(*q.shape[:-1], v.shape[-1])
-        count = _some_images(plan, k)
-        for some_q, some_k, some_v, some_out in zip(*(x.split(count) for x in (q, k, v, out))):
+        height, width = q.shape[1:3]
+        plan = _plan(height, width, kernel, TILE, q.dtype, q.device)
+        queries = _whole_tiles(q, TILE)
+        room_out = q.new_empty(len(q), *queries.shape[:2], q.shape[3], v.shape[-1])
+        images = queries, k.permute(1, 2, 0, 3, 4), v.permute(1, 2, 0, 3, 4), room_out.permute(1, 2, 0, 3, 4)
+        count = _some_images(plan, images[1])
+        for some_q, some_k, some_v, some_out in zip(*(x.split(count, 2) for x in images)):
             keys, values = Room(plan, some_k), Room(plan, some_v)
-            for row in range(len(plan.starts)):
-                own = plan.queries(row)
-                tiles = _row(plan, row, some_q[:, own], keys.fill(row), values.fill(row), scale)
-                if q.shape[2] % plan.tile:
-                    some_out[:, own] = _merged(tiles, q.shape[2])
-                else:  # one copy less
-                    some_out[:, own].unflatten(2, (-1, plan.tile)).copy_(tiles)
-        return out
+            rows = zip(plan.rows_of_tiles(some_q), plan.rows_of_tiles(some_out), plan.masks)
+            for row, (own, out, mask) in enumerate(rows):
+                out.copy_(_row(own, keys.fill(row), values.fill(row), mask, scale))
+        return room_out[:, :height, :width]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -203,11 +202,14 @@ class Rows(torch.autograd.Function):
             derivative = torch.func.vjp(lambda q, k, v: _plain(q, k, v, ctx.kernel, ctx.scale), q, k, v)[1]
             return *derivative(gradient), None, None
         plan = _plan(q.shape[1], q.shape[2], ctx.kernel, BACKWARD_TILE, q.dtype, q.device)
-        gradients = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        count = _some_images(plan, k)
-        for some in zip(*(x.split(count) for x in (q, k, v, gradient, *gradients))):
+        whole_q, whole_g = (_whole_tiles(x, BACKWARD_TILE) for x in (q, gradient))
+        dq = whole_q.new_empty(len(q), *whole_q.shape[:2], *q.shape[3:])
+        dk, dv = torch.zeros_like(k), torch.zeros_like(v)
+        images = whole_q, whole_g, *(x.permute(1, 2, 0, 3, 4) for x in (dq, k, v, dk, dv))
+        count = _some_images(plan, images[3])
+        for some in zip(*(x.split(count, 2) for x in images)):
             _row_gradients(plan, ctx.scale, *some)
-        return *gradients, None, None
+        return dq[:, : q.shape[1], : q.shape[2]], dk, dv, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
@@ -226,20 +228,21 @@ class Rows(torch.autograd.Function):
 
 
 def _row_gradients(
-    plan: Plan, scale: float, q: Tensor, k: Tensor, v: Tensor, g: Tensor, dq: Tensor, dk: Tensor, dv: Tensor
+    plan: Plan, scale: float, q: Tensor, g: Tensor, dq: Tensor, k: Tensor, v: Tensor, dk: Tensor, dv: Tensor
 ) -> None:
-    """Gradients of some images, row by row, each row's attention done again: into dq, and added to dk and dv."""
+    """Gradients of some images (H, W, B, N, D), row by row, each row's attention done again: into dq, and added to dk
+    and dv."""
     keys, values = Room(plan, k), Room(plan, v)
     room_dk, room_dv = (x.new_zeros(plan.room_shape(x)) for x in (dk, dv))
-    for row in range(len(plan.starts)):
-        own = plan.queries(row)
-        given = q[:, own], keys.fill(row), values.fill(row)
-        leaves = [x.detach().requires_grad_() for x in given]
+    rows = zip(*(plan.rows_of_tiles(x) for x in (q, g, dq)), plan.masks)
+    for row, (own_q, own_g, own_dq, mask) in enumerate(rows):
+        leaves = [x.detach().requires_grad_() for x in (own_q, keys.fill(row), values.fill(row))]
         with torch.enable_grad():
-            out = _merged(_row(plan, row, leaves[0], leaves[1], leaves[2], scale), q.shape[2])
-        dq[:, own], *blocks = torch.autograd.grad(out, leaves, g[:, own])
+            out = _row(leaves[0], leaves[1], leaves[2], mask, scale)
+        part, *blocks = torch.autograd.grad(out, leaves, own_g)
+        own_dq.copy_(part)
         for whole, room, part in zip((dk, dv), (room_dk, room_dv), blocks):
-            whole[:, plan.keys(row)] += plan.inside(plan.sum_blocks(part, room))
+            whole[plan.keys(row)] += plan.inside(plan.sum_blocks(part, room))
 
 
 def _dilated(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Linear layers in inference on a processor, in float32: by oneDNN's matrix product.
+"""Linear layers in inference on a processor: in float32 by oneDNN's matrix product, and in halves where asked.
 
 torch.nn.functional.linear asks MKL for them, which is 1.1 to 1.6 times slower on AMD's processors (docs/design.md).
 """
@@ -9,6 +9,7 @@ import platform
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmrf_blocks.kernels.choice import forward_mode
@@ -20,9 +21,30 @@ class Linear(nn.Linear):
     """nn.Linear, equal up to rounding; training, other devices and other precisions go its own way."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.is_grad_enabled() and suits_onednn(x, self.weight):
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-        return super().forward(x)
+        return linear(x, self.weight, self.bias)
+
+
+class HalvedLinear(Linear):
+    """Linear for an output that is used in two halves: forward() gives both, (..., out_features / 2).
+
+    In inference on a processor each is a product of its own: what comes next goes through contiguous halves, and may
+    overwrite them. Under autocast that would cast the weight at every call, which keeps copies of whole weights alone.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        if torch.is_grad_enabled() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+            first, second = super().forward(x).chunk(2, -1)
+            return first, second
+        weights = self.weight.chunk(2)
+        biases = (None, None) if self.bias is None else self.bias.chunk(2)
+        return linear(x, weights[0], biases[0]), linear(x, weights[1], biases[1])
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """torch.nn.functional.linear, by oneDNN where that is the faster way to the same result."""
+    if not torch.is_grad_enabled() and suits_onednn(x, weight):
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return F.linear(x, weight, bias)
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:

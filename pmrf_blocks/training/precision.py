@@ -8,7 +8,7 @@ import time
 import torch
 
 PRECISIONS = ("auto", "fp32", "bf16")
-SIDE, ROUNDS = 128, 30  # products of a few milliseconds even where bfloat16 is emulated
+SIDE, ROUNDS = 256, 20  # at most 20 milliseconds a product, even where bfloat16 is emulated
 
 
 def choose_precision(name: str, device: torch.device) -> str:
@@ -36,17 +36,14 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 @functools.cache
 def _faster_on_the_processor() -> bool:
-    """Compares the best of many products in turn, on one thread: other work on the machine hardly touches that."""
+    """Compares the best of many products in turn: other work on the machine hardly touches that. With all threads:
+    torch.set_num_threads() would slow fused attention for the rest of the process, since MKL opens threads inside
+    torch's own from then on."""
     matrices = {dtype: torch.ones(SIDE, SIDE, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
     best = dict.fromkeys(matrices, float("inf"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for _ in range(ROUNDS):
-            for dtype, a in matrices.items():
-                start = time.perf_counter()
-                a @ a
-                best[dtype] = min(best[dtype], time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(threads)
+    for _ in range(ROUNDS):
+        for dtype, a in matrices.items():
+            start = time.perf_counter()
+            a @ a
+            best[dtype] = min(best[dtype], time.perf_counter() - start)
     return best[torch.bfloat16] < best[torch.float32]

@@ -13,9 +13,9 @@ from pmrf_blocks.attention import (
     neighborhood_attention_2d,
     shifted_window_attention_2d,
 )
-from pmrf_blocks.kernels import Linear, fits, rotary, rotary_reference, unavailable
+from pmrf_blocks.kernels import Linear, fits, rotary, rotary_reference, rotary_reference_, unavailable
 from pmrf_blocks.transformers.groups import decayed
-from pmrf_blocks.transformers.layers import AdaRMSNorm, DepthwiseConv, FeedForward, zero_init
+from pmrf_blocks.transformers.layers import AdaRMSNorm, DepthwiseConv, FeedForward, add_residual, zero_init
 
 ATTENTIONS = ("neighborhood", "global", "shifted_window", "none")
 COSINE_INIT = 10.0
@@ -86,10 +86,12 @@ class SelfAttention(nn.Module):
         cos, sin = self.pos_emb.angles(positions)
         if self.fused and fits(q, k, cos, sin):
             q, k = rotary(q, k, cos, sin, self.scale, inplace=True)
+        elif not torch.is_grad_enabled():
+            rotary_reference_(q, k, cos, sin, self.scale)
         else:
             q, k = rotary_reference(q, k, cos, sin, self.scale)
         scale = 1.0 if self.scale is not None else self.level.head_width**-0.5
-        return x + self.out_proj(self._attend(q, k, v, scale).flatten(-2))
+        return add_residual(x, self.out_proj(self._attend(q, k, v, scale).flatten(-2)))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         if self.level.attention == "global":

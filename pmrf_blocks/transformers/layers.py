@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels import Linear, fits, rms_norm, rms_norm_reference, unavailable
+from pmrf_blocks.kernels import HalvedLinear, Linear, fits, rms_norm, rms_norm_reference, unavailable
 from pmrf_blocks.transformers.groups import decayed, mapping
 
 EPS = 1e-6
@@ -83,16 +83,14 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False) -> None:
         super().__init__()
         self.norm = RMSNorm(width) if cond_width is None else AdaRMSNorm(width, cond_width)
-        self.up_proj = decayed(Linear(width, 2 * hidden, bias=False))
+        self.up_proj = decayed((Linear if depthwise else HalvedLinear)(width, 2 * hidden, bias=False))
         self.conv = decayed(DepthwiseConv(2 * hidden)) if depthwise else None
         self.down_proj = decayed(zero_init(Linear(hidden, width, bias=False)))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         inner = self.up_proj(self.norm(x) if cond is None else self.norm(x, cond))
-        if self.conv is not None:
-            inner = self.conv(inner)
-        value, gate = inner.chunk(2, -1)
-        return x + self.down_proj(value * F.gelu(gate))
+        value, gate = inner if self.conv is None else self.conv(inner).chunk(2, -1)
+        return add_residual(x, self.down_proj(gated(value, gate)))
 
 
 class MappingNetwork(nn.Module):
@@ -109,6 +107,18 @@ class MappingNetwork(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.out_norm(x)
+
+
+def gated(value: Tensor, gate: Tensor) -> Tensor:
+    """value * gelu(gate); in inference in gate's memory where it lies in one piece."""
+    if torch.is_grad_enabled():
+        return value * F.gelu(gate)
+    return (torch.ops.aten.gelu_(gate) if gate.is_contiguous() else F.gelu(gate)).mul_(value)
+
+
+def add_residual(x: Tensor, branch: Tensor) -> Tensor:
+    """x + branch; in inference in branch's memory, which nobody else sees."""
+    return x + branch if torch.is_grad_enabled() or x.dtype != branch.dtype else branch.add_(x)
 
 
 def zero_init(layer: nn.Linear) -> nn.Linear:

@@ -39,7 +39,7 @@ class Common:
     device: str | None = None
     """'cpu', 'cuda', ...; the fastest there is when not given."""
     threads: int | None = None
-    """Processor threads of this process; all cores when not given."""
+    """Processor threads of this process; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
     workers: int | None = None
     """Processes that read images; the recipe's own number when not given."""
     compile: str | None = None

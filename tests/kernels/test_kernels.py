@@ -102,6 +102,22 @@ def test_rotary(device, data):
         assert torch.equal(v, qkv[..., 2, :, :])
 
 
+@settings(max_examples=8)
+@given(data=st.data())
+def test_rotary_in_place_without_a_kernel(data):
+    batch, height, width, heads = (data.draw(st.integers(1, top)) for top in (2, 4, 5, 3))
+    dtype = data.draw(st.sampled_from([torch.float32, torch.bfloat16, torch.float64]))
+    qkv = random(batch, height, width, 3, heads, 24, device="cpu").detach().to(dtype)
+    cos, sin = turns((height, width), heads, 6, "cpu")
+    scale = data.draw(st.sampled_from([None, torch.linspace(0.5, 10, heads)]))
+    q, k, v = qkv.clone().unbind(-3)
+    kernels.rotary_reference_(q, k, cos, sin, scale)
+    expected = kernels.rotary_reference(*qkv.unbind(-3)[:2], cos, sin, scale)
+    assert q.dtype == dtype
+    torch.testing.assert_close((q, k), expected, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-5)
+    assert torch.equal(v, qkv[..., 2, :, :])
+
+
 @devices
 @settings(max_examples=4)
 @given(data=st.data())

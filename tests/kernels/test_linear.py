@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pmrf_blocks.kernels import Linear, linear
+from pmrf_blocks.kernels import HalvedLinear, Linear, linear
 
 pytestmark = pytest.mark.skipif(not linear.onednn_available(), reason="torch has no oneDNN operators here")
 
@@ -66,3 +66,14 @@ def test_what_oneDNN_is_not_asked_for():
     assert not asked
     assert out.requires_grad
     assert set(own.state_dict()) == set(nn.Linear(2, 2).state_dict())
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.booleans(), st.sampled_from(["bf16", "grad", "no"]))
+def test_halves_are_those_of_the_whole(width, half, bias, way):
+    own, x = HalvedLinear(width, 2 * half, bias=bias), tokens(5, width)
+    want = Linear.forward(own, x).detach()
+    with torch.set_grad_enabled(way == "grad"), torch.autocast("cpu", torch.bfloat16, enabled=way == "bf16"):
+        got = own(x)
+    assert [part.shape[-1] for part in got] == [half, half]
+    close = {"rtol": 3e-2, "atol": 3e-2} if way == "bf16" else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(torch.cat(got, -1).float(), want, **close)

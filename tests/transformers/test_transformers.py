@@ -116,6 +116,11 @@ def test_a_layer_is_its_description(cosine, depthwise, generator):
     ours = layer(x, axial_positions(4, 5, dtype=torch.float64), cond)
     expected = restated_layer(layer, x, cond, cosine=cosine, depthwise=depthwise)
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+    before = x.clone()
+    with torch.no_grad():  # in place wherever nobody sees it
+        again = layer(x, axial_positions(4, 5, dtype=torch.float64), cond)
+    torch.testing.assert_close(again, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(x, before)
 
 
 @pytest.mark.parametrize("form", FORMS)
