@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
+from pmrf_blocks.training.allocator import keep_freed_memory
 from pmrf_blocks.training.processes import once
 from recipes.adopt import adopt, is_adopted
 from recipes.chain import STAGES, Chain, Place
@@ -48,6 +49,7 @@ def main(recipe: Callable[[], Chain], debug: Callable[[], Chain], description: s
     if arguments.show:
         print(json.dumps(asdict(chain), indent=2, default=str))
         return
+    keep_freed_memory()
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     name = recipe.__name__ + ("-debug" if arguments.debug else "")

@@ -20,6 +20,7 @@ inspection.py   what is wrong with a run's images, before its first step
 errors.py       what ends a run
 validation.py   scores and pictures on held-out images
 records.py      what a run writes about itself
+allocator.py    memory that a step frees, kept for the next
 environment.py  versions and hardware for the records
 export.py       the network that a run ends with
 """

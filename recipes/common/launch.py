@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 import tyro
 
+from pmrf_blocks.training.allocator import keep_freed_memory
 from pmrf_blocks.training.processes import processes
 from recipes.common.fitting import Place, trained, world_size
 from recipes.common.sizes import Scale
@@ -50,7 +51,8 @@ class Common:
     """Accelerate's trackers, such as tensorboard and wandb; the recipe's own when not given."""
 
     def place(self) -> Place:
-        """Where to read and write; sets the number of threads."""
+        """Where to read and write; sets the number of threads, and keeps freed memory."""
+        keep_freed_memory()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         given = {"workers": self.workers, "compile": self.compile, "trackers": self.trackers}
