@@ -85,6 +85,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="'input': as large as the input, at least the working size; 'model': the working size; or the number of "
         "pixels of the shorter side (default: input)",
     )
+    restore.add_argument(
+        "--batch",
+        type=_positive,
+        metavar="N",
+        help="photographs restored at once, where they are of one working size (default: 4 on CUDA, else 1)",
+    )
     restore.add_argument("--compare", action="store_true", help="also write NAME_compare.png: input, mean, restored")
     restore.add_argument("--device", default="auto", help=DEVICE_HELP)
     restore.add_argument(

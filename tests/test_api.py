@@ -34,7 +34,7 @@ PUBLIC = {
     "pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "
     "SourceOptions speedup Speedup split_distortion stats_curve StatsError",
     "restoration": "BUNDLED comparison LatentPMRF load_restorer NonFiniteError PMRF PosteriorMean restore_photograph "
-    "Restored RestoredPhotograph Restorer",
+    "restore_photographs Restored RestoredPhotograph Restorer",
 }
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
-from pmrf_blocks.commands.files import ArgumentError, collect, for_each
+from pmrf_blocks.commands.files import ArgumentError, Job, collect, for_each
 from pmrf_blocks.data.photographs import Photograph, write_photograph
 from pmrf_blocks.degradations import build_degradation
 from pmrf_blocks.seeding import derive_generator
@@ -23,11 +22,16 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     with tqdm(total=len(files.paths), desc="degrade", unit="photo", file=sys.stderr) as bar:
 
-        def work(photograph: Photograph, path: Path, target: Path) -> None:
-            generator = derive_generator("degrade", arguments.seed, path.name)
-            degraded, _ = degradation(photograph.pixels[None], generator=generator)
-            write_photograph(Photograph(degraded[0], photograph.alpha), target)
-            bar.write(str(target), file=sys.stdout)
+        def make(jobs: list[Job]) -> list[Photograph]:
+            return [degraded(job) for job in jobs]
 
-        skipped = for_each(files, bar, 1, work)
+        def degraded(job: Job) -> Photograph:
+            generator = derive_generator("degrade", arguments.seed, job.path.name)
+            return Photograph(degradation(job.photograph.pixels[None], generator=generator)[0][0], job.photograph.alpha)
+
+        def write(job: Job, result: Photograph) -> None:
+            write_photograph(result, job.target)
+            bar.write(str(job.target), file=sys.stdout)
+
+        skipped = for_each(files, bar, 1, make, write)
     return 1 if skipped else 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -81,23 +82,81 @@ def check_outputs(paths: list[Path], suffixes: tuple[str, ...], *, overwrite: bo
     return paths
 
 
-def for_each(files: Files, bar: tqdm, units: int, work: Callable[[Photograph, Path, Path], None]) -> int:
-    """Read each file and call work(photograph, path, target); one line for each that is skipped; how many were.
+Result = TypeVar("Result")
 
-    `units` is what one photograph counts on the bar; `work` may advance it by less, the rest is added here.
+
+@dataclass(frozen=True)
+class Job:
+    """A photograph and where its result goes."""
+
+    photograph: Photograph
+    path: Path
+    target: Path
+
+
+def for_each(
+    files: Files,
+    bar: tqdm,
+    units: int,
+    make: Callable[[list[Job]], list[Result]],
+    write: Callable[[Job, Result], None],
+    *,
+    batch: int = 1,
+    alike: Callable[[Photograph], Hashable] = lambda photograph: None,
+) -> int:
+    """Read each file, make(jobs) its result and write(job, result); one line for each that is skipped; how many were.
+
+    `units` is what one photograph counts on the bar; `make` may advance it by less, the rest is added here. Up to
+    `batch` photographs that come after one another and for which `alike` is equal are made in one call; where it
+    fails each has a call of its own.
     """
     skipped = 0
-    written: dict[Path, Path] = {}
+    taken: dict[Path, Path] = {}
+    waiting: list[Job] = []
+
+    def skip(path: Path, error: Exception) -> None:
+        nonlocal skipped
+        skipped += 1
+        bar.write(f"skipped {path}: {error}", file=sys.stderr)
+
+    def finish(jobs: list[Job], done: int) -> None:
+        try:
+            results = make(jobs)
+        except (PhotographError, ValueError) as error:
+            if len(jobs) == 1:
+                skip(jobs[0].path, error)
+                taken.pop(jobs[0].target)
+            else:
+                for i, job in enumerate(jobs, 1):
+                    finish([job], done - len(jobs) + i)
+            results = []
+        for job, result in zip(jobs, results):
+            try:
+                write(job, result)
+            except (PhotographError, ValueError) as error:
+                skip(job.path, error)
+                taken.pop(job.target)
+        bar.update(done * units - bar.n)
+
+    kind: Hashable = None
     for number, path in enumerate(files.paths, 1):
         try:
             photograph = read_photograph(path)
             target = files.target(path, photograph)
-            if target in written:
-                raise PhotographError(f"its result would have the name of that of {written[target]}: {target.name}")
-            work(photograph, path, target)
-            written[target] = path
+            if target in taken:
+                raise PhotographError(f"its result would have the name of that of {taken[target]}: {target.name}")
+            own = alike(photograph)
         except (PhotographError, ValueError) as error:
-            skipped += 1
-            bar.write(f"skipped {path}: {error}", file=sys.stderr)
-        bar.update(number * units - bar.n)
+            skip(path, error)
+        else:
+            if waiting and own != kind:
+                finish(waiting, number - 1)
+                waiting = []
+            waiting.append(Job(photograph, path, target))
+            kind, taken[target] = own, path
+        if len(waiting) == batch:
+            finish(waiting, number)
+            waiting = []
+    if waiting:
+        finish(waiting, len(files.paths))
     return skipped

@@ -3,14 +3,14 @@
 pipelines.py    LatentPMRF, PMRF, PosteriorMean: batches of tensors
 published.py    PMRF's released checkpoints, for PMRF.from_published()
 saving.py       load_restorer(), and what save_pretrained writes
-photographs.py  restore_photograph(): one photograph of any size
+photographs.py  restore_photograph(), restore_photographs(): of any size
 comparison.py   comparison(): images side by side with labels
 errors.py       NonFiniteError
 """
 
 from pmrf_blocks.restoration.comparison import comparison
 from pmrf_blocks.restoration.errors import NonFiniteError
-from pmrf_blocks.restoration.photographs import RestoredPhotograph, restore_photograph
+from pmrf_blocks.restoration.photographs import RestoredPhotograph, restore_photograph, restore_photographs
 from pmrf_blocks.restoration.pipelines import PMRF, LatentPMRF, PosteriorMean, Restored, Restorer
 from pmrf_blocks.restoration.saving import BUNDLED, load_restorer
 
@@ -26,4 +26,5 @@ __all__ = [
     "comparison",
     "load_restorer",
     "restore_photograph",
+    "restore_photographs",
 ]

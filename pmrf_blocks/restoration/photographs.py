@@ -1,10 +1,12 @@
-"""Restoring one photograph of any size: to the working size, through the model, and back."""
+"""Restoring photographs of any size: to the working size, through the model, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,9 +28,12 @@ class RestoredPhotograph:
 
 def resize_shorter(x: Tensor, shorter: int) -> Tensor:
     """(C, H, W) with the shorter side brought to `shorter` pixels (bicubic, antialiased, clipped to [0, 1])."""
-    height, width = x.shape[-2:]
+    return resize_to(x, *scaled_size(x.shape[-2], x.shape[-1], shorter))
+
+
+def scaled_size(height: int, width: int, shorter: int) -> tuple[int, int]:
     scale = shorter / min(height, width)
-    return resize_to(x, max(1, round(height * scale)), max(1, round(width * scale)))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resize_to(x: Tensor, height: int, width: int) -> Tensor:
@@ -36,6 +41,17 @@ def resize_to(x: Tensor, height: int, width: int) -> Tensor:
         return x
     y = F.interpolate(x[None], (height, width), mode="bicubic", align_corners=False, antialias=True)
     return y[0].clamp(0, 1)
+
+
+def working_size(photograph: Photograph, restorer: Restorer) -> tuple[int, int]:
+    """Height and width at which a photograph is restored; photographs of one working size can share a batch.
+
+    Raises PhotographError for one that is far from a crop of a face.
+    """
+    height, width = photograph.pixels.shape[-2:]
+    if max(height, width) > LARGEST_ASPECT * min(height, width):
+        raise PhotographError(f"{width}x{height} is no face crop: one side is over {LARGEST_ASPECT} times the other")
+    return scaled_size(height, width, restorer.size)
 
 
 def restore_photograph(
@@ -47,21 +63,38 @@ def restore_photograph(
     input's own size where that is larger, else the working size; 'model', the working size; a number, that many
     pixels on the shorter side. Alpha is kept and resized along.
     """
+    return restore_photographs(restorer, [photograph], size=size, **options)[0]
+
+
+def restore_photographs(
+    restorer: Restorer, photographs: Sequence[Photograph], *, size: str | int = "input", **options: Any
+) -> list[RestoredPhotograph]:
+    """restore_photograph() of several at once, in one batch. They must have one working_size(): ValueError if not."""
+    sizes = {working_size(photograph, restorer) for photograph in photographs}
+    if len(sizes) != 1:
+        raise ValueError(f"photographs of one batch must have one working size; got {sorted(sizes)}")
+    small = torch.stack([resize_to(photograph.pixels, *next(iter(sizes))) for photograph in photographs])
+    restored = restorer.restore(small, **options)
+    images, means = (x.float().cpu() for x in (restored.image, restored.posterior_mean))
+    return [
+        _at_final_size(photograph, image, mean, size, restored.nfe)
+        for photograph, image, mean in zip(photographs, images, means)
+    ]
+
+
+def _at_final_size(
+    photograph: Photograph, image: Tensor, mean: Tensor, size: str | int, nfe: int
+) -> RestoredPhotograph:
     pixels = photograph.pixels
     height, width = pixels.shape[-2:]
-    if max(height, width) > LARGEST_ASPECT * min(height, width):
-        raise PhotographError(f"{width}x{height} is no face crop: one side is over {LARGEST_ASPECT} times the other")
-    small = resize_shorter(pixels, restorer.size)
-    restored = restorer.restore(small[None], **options)
-    image, mean = restored.image[0].float().cpu(), restored.posterior_mean[0].float().cpu()
     if isinstance(size, int):
-        final = tuple(resize_shorter(pixels[:1], size).shape[-2:])
-    elif size == "input" and min(height, width) > restorer.size:
+        final = scaled_size(height, width, size)
+    elif size == "input" and min(height, width) > min(image.shape[-2:]):
         final = (height, width)
     elif size in ("input", "model"):
-        final = tuple(small.shape[-2:])
+        final = (image.shape[-2], image.shape[-1])
     else:
         raise ValueError(f"size must be 'input', 'model' or a number of pixels; got {size!r}")
-    parts = [resize_to(part, final[0], final[1]) for part in (image, pixels, mean)]
-    alpha = None if photograph.alpha is None else resize_to(photograph.alpha, final[0], final[1])
-    return RestoredPhotograph(Photograph(parts[0], alpha), parts[1], parts[2], restored.nfe)
+    parts = [resize_to(part, *final) for part in (image, pixels, mean)]
+    alpha = None if photograph.alpha is None else resize_to(photograph.alpha, *final)
+    return RestoredPhotograph(Photograph(parts[0], alpha), parts[1], parts[2], nfe)

@@ -165,18 +165,43 @@ def test_compare_writes_a_second_picture(tmp_path):
     assert Image.open(tmp_path / "out" / "a_compare.png").width > 3 * 256
 
 
-def test_a_stage_that_breaks_stops_only_its_image(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("batch", ["1", "3"])
+def test_a_stage_that_breaks_stops_only_its_image(tmp_path, capsys, monkeypatch, batch):
     def breaks(self, images, **options):
-        if float(images.mean()) > 0.9:
+        if float(images.mean((1, 2, 3)).max()) > 0.9:
             raise NonFiniteError("decode")
         return Restored(images, images, 0)
 
     monkeypatch.setattr(Unchanged, "restore", breaks)
-    Image.new("RGB", (16, 16), (255, 255, 255)).save(tmp_path / "a.png")
-    save(tmp_path / "b.png", picture(16, 16))
-    assert main(["restore", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
-    assert "a.png: non-finite values after the stage 'decode'" in capsys.readouterr().err
-    assert names(tmp_path / "out") == ["b.png"]
+    save(tmp_path / "a.png", picture(16, 16))
+    Image.new("RGB", (16, 16), (255, 255, 255)).save(tmp_path / "b.png")
+    save(tmp_path / "c.png", picture(16, 16))
+    call = ["restore", str(tmp_path), "--output", str(tmp_path / "out"), "--batch", batch, "--compare"]
+    assert main(call) == 1
+    assert "b.png: non-finite values after the stage 'decode'" in capsys.readouterr().err
+    assert names(tmp_path / "out") == ["a.png", "a_compare.png", "c.png", "c_compare.png"]
+
+
+def test_photographs_of_one_working_size_share_a_batch(tmp_path, capsys, monkeypatch):
+    counts = []
+
+    def counted(self, images, *, progress, **options):
+        counts.append(len(images))
+        progress(1, 2)
+        return Restored(images, images, 2)
+
+    monkeypatch.setattr(Unchanged, "restore", counted)
+    for i, shape in enumerate([(16, 16), (32, 32), (16, 16), (16, 16), (16, 24), (16, 200), (32, 48), (16, 16)]):
+        save(tmp_path / f"{i}.png", picture(*shape, seed=i))
+    (tmp_path / "1b.png").write_bytes(b"no picture")
+    assert main(["restore", str(tmp_path), "--output", str(tmp_path / "out"), "--batch", "3"]) == 1
+    assert counts == [3, 1, 2, 1]  # 0 to 2, 3, 4 and 6 (5 is no face crop), 7
+    error = capsys.readouterr().err
+    assert "1b.png" in error
+    assert "200x16 is no face crop" in error
+    assert "18/18" in error.replace(" ", "")  # steps: two a photograph, done or skipped
+    for i in (0, 2, 3, 4, 7):
+        assert np.array_equal(pixels(tmp_path / "out" / f"{i}.png"), pixels(tmp_path / f"{i}.png"))
 
 
 def test_nothing_is_half_written(tmp_path, monkeypatch, capsys):

@@ -19,6 +19,7 @@ from pmrf_blocks.restoration import (
     comparison,
     load_restorer,
     restore_photograph,
+    restore_photographs,
 )
 from pmrf_blocks.transformers import HourglassTransformer, Level
 
@@ -226,6 +227,17 @@ def test_result_sizes_and_alpha(shape, size, expected):
     restored = restore_photograph(identity(24), photograph, size=size)
     assert restored.result.pixels.shape == restored.degraded.shape == restored.posterior_mean.shape == (3, *expected)
     torch.testing.assert_close(restored.result.alpha, torch.full((1, *expected), 0.4))
+
+
+def test_photographs_of_one_batch():
+    photographs = [Photograph(torch.rand(3, *shape)) for shape in ((24, 36), (48, 72), (24, 36))]
+    together = restore_photographs(identity(24), photographs)
+    for photograph, restored in zip(photographs, together):
+        alone = restore_photograph(identity(24), photograph)
+        assert torch.equal(restored.result.pixels, alone.result.pixels)
+        assert torch.equal(restored.degraded, alone.degraded)
+    with pytest.raises(ValueError, match=r"one working size; got \[\(24, 24\), \(24, 36\)\]"):
+        restore_photographs(identity(24), [photographs[0], Photograph(torch.rand(3, 24, 24))])
 
 
 def test_ribbons_are_refused():
