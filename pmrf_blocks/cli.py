@@ -89,7 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--batch",
         type=_positive,
         metavar="N",
-        help="photographs restored at once, where they are of one working size (default: 4 on CUDA, else 1)",
+        help="photographs restored at once, where they are of one working size (default: 4; 1 without "
+        "CUDA where that size is over 256, for memory)",
     )
     restore.add_argument("--compare", action="store_true", help="also write NAME_compare.png: input, mean, restored")
     restore.add_argument("--device", default="auto", help=DEVICE_HELP)

@@ -17,7 +17,8 @@ from pmrf_blocks.restoration import RestoredPhotograph, Restorer, comparison, lo
 from pmrf_blocks.restoration.photographs import working_size
 
 TILE = 256
-CUDA_BATCH = 4  # photographs; reasoned, not tuned: a step of one leaves a GPU waiting for its launches
+BATCH = 4  # photographs, where one alone leaves the device waiting: on CUDA, and at working sizes up to SMALL elsewhere
+SMALL = 256
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,6 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
             write_photograph(restored.result, job.target)
             bar.write(str(job.target), file=sys.stdout)
 
-        batch = arguments.batch or (CUDA_BATCH if device.type == "cuda" else 1)
+        batch = arguments.batch or (BATCH if device.type == "cuda" or restorer.size <= SMALL else 1)
         skipped = for_each(files, bar, units, make, write, batch=batch, alike=lambda p: working_size(p, restorer))
     return 1 if skipped else 0
