@@ -154,15 +154,14 @@ def _in_tiles(steps: Sequence[Step], x: Tensor, tile: int) -> Tensor:
             if out is None:
                 out = part.new_empty((*part.shape[:2], height, width))
             out[..., rows[0] : rows[1], columns[0] : columns[1]] = part
-            if x.device.type == "cpu":
-                _give_back()
     assert out is not None
     return out
 
 
 def _give_back() -> None:
     """Return freed memory to the system: glibc keeps what lies below the small blocks that each new shape of tile
-    leaves in the convolution library's caches, and a process would grow with the number of shapes."""
+    leaves in the convolution library's caches, and a process would grow with the number of shapes. Once a tile, before
+    the layer that needs most: what the layers before it left would be beside what it needs."""
     trim = _malloc_trim()
     if trim is not None:
         trim(0)
@@ -188,14 +187,27 @@ def _run_local(steps: Sequence[Step], x: Tensor, rows: Span, columns: Span) -> T
     """Rows and columns of the output, from no more of x than they depend on."""
     plans = [_plan(steps, size, span) for size, span in ((x.shape[-2], rows), (x.shape[-1], columns))]
     (top, bottom), (left, right) = (plan[0] for plan in plans)
+    largest = _largest_output(steps, x.shape[1], plans)
     x = x[..., top:bottom, left:right]
     for i, step in enumerate(steps):
+        if i == largest and x.device.type == "cpu":
+            _give_back()
         starts = [output_place(step, plan[i][0]) for plan in plans]
         (top, bottom), (left, right) = (
             (plan[i + 1][0] - start, plan[i + 1][1] - start) for plan, start in zip(plans, starts)
         )
         x = step(x)[..., top:bottom, left:right]
     return x
+
+
+def _largest_output(steps: Sequence[Step], channels: int, plans: Sequence[list[Span]]) -> int:
+    """Which step makes a tile's largest map; the first of them."""
+    values = []
+    for i, step in enumerate(steps):
+        channels = _out_channels(step, channels)
+        (top, bottom), (left, right) = (plan[i + 1] for plan in plans)
+        values.append(channels * (bottom - top) * (right - left))
+    return values.index(max(values))
 
 
 def _plan(steps: Sequence[Step], size: int, span: Span) -> list[Span]:
