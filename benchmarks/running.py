@@ -15,10 +15,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import multiprocessing
@@ -69,11 +69,16 @@ def rows_here(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
 
 
 def rows_apart(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
-    """The same from a process of their own, with as many threads as this one."""
+    """The same from a process of their own, with as many threads as this one.
+
+    It gets them by its environment. After torch.set_num_threads() MKL opens a team of threads for each small product
+    inside torch's own parallel loops: fused attention on a processor, ours and the peers', would take 1.4 times as
+    long as it does for those who do not call it.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=send_rows, args=(name, settings, deadline, there))
-    with threads_by_environment(torch.get_num_threads()):
+    with patch.dict(os.environ, OMP_NUM_THREADS=str(torch.get_num_threads())):
         process.start()
     there.close()
     try:
@@ -85,21 +90,6 @@ def rows_apart(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
         process.join()
     if sent is not None:
         raise Missing(sent or f"its process ended with status {process.exitcode}")
-
-
-@contextmanager
-def threads_by_environment(count: int) -> Iterator[None]:
-    """Processes started inside have `count` threads. After torch.set_num_threads() MKL opens a team of threads for each
-    small product inside torch's own parallel loops: fused attention on a processor, ours and the peers', would take
-    1.4 times as long as it does for those who do not call it."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(count)
-    try:
-        yield
-    finally:
-        os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 def send_rows(name: str, settings: Settings, deadline: float, to: Connection) -> None:

@@ -8,14 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import tyro
 
-from pmrf_blocks.training.allocator import keep_freed_memory
 from pmrf_blocks.training.processes import once
 from recipes.adopt import adopt, is_adopted
 from recipes.chain import STAGES, Chain, Place
-from recipes.common.launch import conclude, one_line_errors
+from recipes.common.launch import conclude, one_line_errors, set_up_process
 
 Stage = Literal["all", "autoencoder", "estimator", "decoder", "flow", "pixel", "assemble"]
 
@@ -49,9 +47,7 @@ def main(recipe: Callable[[], Chain], debug: Callable[[], Chain], description: s
     if arguments.show:
         print(json.dumps(asdict(chain), indent=2, default=str))
         return
-    keep_freed_memory()
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
+    set_up_process(arguments.threads)
     name = recipe.__name__ + ("-debug" if arguments.debug else "")
     place = Place(chain, arguments.data, arguments.runs / name, arguments.device, arguments.weights)
     with one_line_errors(recipe.__name__):

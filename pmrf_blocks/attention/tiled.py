@@ -180,7 +180,7 @@ class Rows(torch.autograd.Function):
         plan = _plan(height, width, kernel, TILE, q.dtype, q.device)
         queries = _whole_tiles(q, TILE)
         room_out = q.new_empty(len(q), *queries.shape[:2], q.shape[3], v.shape[-1])
-        images = queries, k.permute(1, 2, 0, 3, 4), v.permute(1, 2, 0, 3, 4), room_out.permute(1, 2, 0, 3, 4)
+        images = queries, *(x.permute(1, 2, 0, 3, 4) for x in (k, v, room_out))
         count = _some_images(plan, images[1])
         for some_q, some_k, some_v, some_out in zip(*(x.split(count, 2) for x in images)):
             keys, values = Room(plan, some_k), Room(plan, some_v)

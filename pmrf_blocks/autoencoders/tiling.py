@@ -14,6 +14,7 @@ Group norm and self-attention see the whole image. In tiles nothing can be exact
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -111,11 +112,11 @@ def tiled_part(steps: Sequence[Step], shape: Sequence[int], tile: int) -> tuple[
     no larger than the largest map of a tile. `shape` is that of x, `tile` in pixels of the output. Self-attention there
     is counted by its map: torch's fused kernels need no matrix of pixels by pixels."""
     _, channels, height, width = shape
-    whole, widths = [channels * height * width], [channels]
-    for step in steps:
+    widths = _widths(steps, channels)
+    whole = [channels * height * width]
+    for step, channels in zip(steps, widths[1:]):
         height, width = (output_place(step, size) for size in (height, width))
-        widths.append(_out_channels(step, widths[-1]))
-        whole.append(widths[-1] * height * width)
+        whole.append(channels * height * width)
     sides = [tile]
     for step in reversed(steps):
         sides.append(_input_tile(step, sides[-1]))
@@ -133,6 +134,14 @@ def _input_tile(step: Step, tile: int) -> int:
     if isinstance(step, Downsample):
         return 2 * tile
     return -(-tile // 2) if isinstance(step, (NearestUpsample, PixelShuffleUpsample)) else tile
+
+
+def _widths(steps: Iterable[Step], channels: int) -> list[int]:
+    """Channels of every layer's input, and of the output last."""
+    widths = [channels]
+    for step in steps:
+        widths.append(_out_channels(step, widths[-1]))
+    return widths
 
 
 def _out_channels(step: Step, before: int) -> int:
@@ -202,11 +211,8 @@ def _run_local(steps: Sequence[Step], x: Tensor, rows: Span, columns: Span) -> T
 
 def _largest_output(steps: Sequence[Step], channels: int, plans: Sequence[list[Span]]) -> int:
     """Which step makes a tile's largest map; the first of them."""
-    values = []
-    for i, step in enumerate(steps):
-        channels = _out_channels(step, channels)
-        (top, bottom), (left, right) = (plan[i + 1] for plan in plans)
-        values.append(channels * (bottom - top) * (right - left))
+    rows, columns = ([high - low for low, high in plan[1:]] for plan in plans)
+    values = [math.prod(size) for size in zip(_widths(steps, channels)[1:], rows, columns)]
     return values.index(max(values))
 
 

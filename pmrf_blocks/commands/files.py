@@ -119,13 +119,16 @@ def for_each(
         skipped += 1
         bar.write(f"skipped {path}: {error}", file=sys.stderr)
 
+    def drop(job: Job, error: Exception) -> None:
+        skip(job.path, error)
+        taken.pop(job.target)
+
     def finish(jobs: list[Job], done: int) -> None:
         try:
             results = make(jobs)
         except (PhotographError, ValueError) as error:
             if len(jobs) == 1:
-                skip(jobs[0].path, error)
-                taken.pop(jobs[0].target)
+                drop(jobs[0], error)
             else:
                 for i, job in enumerate(jobs, 1):
                     finish([job], done - len(jobs) + i)
@@ -134,26 +137,24 @@ def for_each(
             try:
                 write(job, result)
             except (PhotographError, ValueError) as error:
-                skip(job.path, error)
-                taken.pop(job.target)
+                drop(job, error)
         bar.update(done * units - bar.n)
 
-    kind: Hashable = None
     for number, path in enumerate(files.paths, 1):
         try:
             photograph = read_photograph(path)
             target = files.target(path, photograph)
             if target in taken:
                 raise PhotographError(f"its result would have the name of that of {taken[target]}: {target.name}")
-            own = alike(photograph)
+            kind = alike(photograph)
         except (PhotographError, ValueError) as error:
             skip(path, error)
         else:
-            if waiting and own != kind:
+            if waiting and alike(waiting[0].photograph) != kind:
                 finish(waiting, number - 1)
                 waiting = []
             waiting.append(Job(photograph, path, target))
-            kind, taken[target] = own, path
+            taken[target] = path
         if len(waiting) == batch:
             finish(waiting, number)
             waiting = []

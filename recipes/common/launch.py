@@ -52,9 +52,7 @@ class Common:
 
     def place(self) -> Place:
         """Where to read and write; sets the number of threads, and keeps freed memory."""
-        keep_freed_memory()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        set_up_process(self.threads)
         given = {"workers": self.workers, "compile": self.compile, "trackers": self.trackers}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if self.gradient_checkpointing:
@@ -103,6 +101,13 @@ def launch(recipe: Callable[[Scale], Stage], description: str | None) -> None:
         place = replace(arguments.place(), pair_folder=arguments.pairs)
         trained(stage, place)
         conclude(place.folder(stage), arguments.device)
+
+
+def set_up_process(threads: int | None) -> None:
+    """Before anything is trained: the number of threads, and freed memory kept."""
+    keep_freed_memory()
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def conclude(result: object, device: str | None) -> None:
