@@ -6,6 +6,7 @@ networks.py   encoder and decoder; Design, the choices
 blocks.py     residual blocks, the attention of the middle
 resize.py     resizing layers
 norms.py      normalisation layers
+strips.py     large feature maps by strips of rows, in inference
 tiling.py     encoding and decoding in tiles
 posterior.py  the Gaussian that encode() returns
 balance.py    how unbalanced the feature maps are (figure 8)

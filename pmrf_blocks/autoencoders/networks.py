@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pmrf_blocks.autoencoders.blocks import BLOCKS, PixelAttention
+from pmrf_blocks.autoencoders.blocks import BLOCKS, PixelAttention, ResBlock
 from pmrf_blocks.autoencoders.norms import NORMS, norm_silu
 from pmrf_blocks.autoencoders.resize import UPSAMPLERS, Downsample
+from pmrf_blocks.autoencoders.strips import is_plain
 
 MIDDLES = ("conv", "attention")
 RESIZES = ("fused", "separate")
@@ -49,6 +50,12 @@ class Design:
         return nn.ModuleList(BLOCKS[self.block](a, b, self.make_norm) for a, b in itertools.pairwise(widths))
 
 
+def run_step(step: Step, x: Tensor, before: Step | None) -> Tensor:
+    """step(x), where nothing but the step `before`, if any, made x for it: without gradients x may be overwritten."""
+    spare = isinstance(before, nn.Module) and is_plain(before)  # a hook may have kept what the layer made
+    return step.overwrite(x) if spare and isinstance(step, ResBlock) and step.may_overwrite(x) else step(x)
+
+
 class Chain(nn.Module):
     """Layers one after the other. With `gradient_checkpointing`, which may be set at any time, the backward pass
     computes each again from its input, which alone is kept."""
@@ -61,8 +68,10 @@ class Chain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         again = self.gradient_checkpointing and torch.is_grad_enabled()
+        before = None
         for step in self.steps():
-            x = checkpoint(step, x, use_reentrant=False) if again else step(x)
+            x = checkpoint(step, x, use_reentrant=False) if again else run_step(step, x, before)
+            before = step
         return x
 
 

@@ -1,0 +1,68 @@
+"""A large feature map by strips of its rows: what a layer makes of a strip is small, and its memory is used again.
+
+Fresh memory for a whole map costs more than reading and writing it: the system clears each page of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Span = tuple[int, int]  # first and one past the last row, or column
+
+LARGE = 2**25  # bytes: malloc returns such blocks to the system at once, so that the next one is cleared again
+STRIP = 2**23  # bytes: within a processor's last cache, and few enough strips that convolutions stay efficient
+
+
+def is_large(x: Tensor) -> bool:
+    return _bytes(x) >= LARGE
+
+
+def strips(x: Tensor, overhang: int = 0) -> Iterator[Span]:
+    """Rows [first, last) of a map (B, C, H, ...), STRIP bytes at a time; all of one that is not large.
+
+    None but the last has fewer rows than `overhang`.
+    """
+    height = x.shape[2]
+    rows = max(height * STRIP // _bytes(x), overhang, 1) if is_large(x) else height
+    for first in range(0, height, rows):
+        yield first, min(first + rows, height)
+
+
+def small_batches(x: Tensor) -> tuple[Tensor, ...]:
+    """Views of as many images as make a strip, at least one: rows of one image lie together, rows of a batch do not."""
+    return x.split(max(len(x) * STRIP // _bytes(x), 1))
+
+
+def convolve_rows(
+    x: Tensor, weight: Tensor, bias: Tensor | None, rows: Span, *, start: int = 0, height: int | None = None
+) -> Tensor:
+    """Rows [rows[0], rows[1]) of a convolution of padding 1 on an image `height` rows high (as many as x has, unless
+    given), of which x (B, C, H, W) holds those from `start` on: all that these rows depend on."""
+    height = x.shape[2] if height is None else height
+    border = int(start == 0 or start + x.shape[2] == height)
+    y = F.conv2d(x, weight, bias, padding=(border, 1))
+    first = rows[0] - 1 - start + border
+    return y[:, :, first : first + rows[1] - rows[0]]
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 3x3 convolution of padding 1 by strips, for an x with gaps between its rows: torch copies that first."""
+    height, pieces = x.shape[2], []
+    for rows in strips(x):
+        start = max(rows[0] - 1, 0)
+        seen = x[:, :, start : rows[1] + 1]
+        pieces.append(convolve_rows(seen, weight, bias, rows, start=start, height=height))
+    return torch.cat(pieces, 2) if len(pieces) > 1 else pieces[0]
+
+
+def is_plain(*modules: nn.Module) -> bool:
+    """Whether calling each of these, and what they hold, is no more than their forward(): nobody hooked them."""
+    return not any(part._forward_hooks or part._forward_pre_hooks for module in modules for part in module.modules())
+
+
+def _bytes(x: Tensor) -> int:
+    return x.numel() * x.element_size()

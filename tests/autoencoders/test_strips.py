@@ -1,0 +1,149 @@
+"""Layers by strips of rows against the same layers at once."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from pmrf_blocks.autoencoders import SDVAE, SimVAE, strips
+from pmrf_blocks.autoencoders.blocks import BLOCKS
+from pmrf_blocks.autoencoders.norms import ChannelLayerNorm
+from pmrf_blocks.autoencoders.resize import NearestUpsample, convolve_doubled
+
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 5e-2}
+DTYPES = st.sampled_from(list(TOLERANCES))
+
+
+@pytest.fixture
+def small_strips(monkeypatch):
+    """Every map is large, and a strip a few hundred bytes."""
+    monkeypatch.setattr(strips, "LARGE", 1)
+    monkeypatch.setattr(strips, "STRIP", 300)
+
+
+def with_strips(size, call):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strips, "LARGE", 1)
+        patch.setattr(strips, "STRIP", size)
+        return call()
+
+
+def seeded(make, shape, dtype):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = make().to(dtype=dtype, memory_format=torch.channels_last)
+        for parameter in layer.parameters():  # norms' too
+            nn.init.normal_(parameter, std=0.3)
+        x = torch.randn(shape, dtype=dtype).to(memory_format=torch.channels_last)
+    return layer, x
+
+
+def close(a, b, dtype):
+    assert a.dtype == b.dtype == dtype
+    torch.testing.assert_close(a, b, rtol=TOLERANCES[dtype], atol=TOLERANCES[dtype])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(list(BLOCKS)), shape=st.tuples(*(st.integers(1, n) for n in (3, 4, 17, 5))),
+    size=st.integers(1, 2000), dtype=DTYPES, trimmed=st.booleans(),
+)  # fmt: skip
+@torch.no_grad()
+def test_overwriting_a_block_s_input_gives_its_output_there(kind, shape, size, dtype, trimmed):
+    channels = shape[1]
+    block, x = seeded(lambda: BLOCKS[kind](channels, channels, ChannelLayerNorm), shape, dtype)
+    expected = block(x)
+    if trimmed:  # as tiles are: with gaps between the rows
+        given = torch.zeros(shape[0], shape[2] + 2, shape[3] + 3, channels, dtype=dtype).permute(0, 3, 1, 2)
+        given[:, :, 1:-1, 2:-1] = x
+        x = given[:, :, 1:-1, 2:-1]
+    y = with_strips(size, lambda: block.overwrite(x))
+    assert y.data_ptr() == x.data_ptr()
+    close(y, expected, dtype)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.tuples(*(st.integers(1, n) for n in (3, 4, 17, 5))), channels=st.integers(1, 4), size=st.integers(1, 2000),
+    dtype=DTYPES,
+)  # fmt: skip
+@torch.no_grad()
+def test_upsampling_and_convolving_by_strips(shape, channels, size, dtype):
+    layer, x = seeded(lambda: NearestUpsample(shape[1], channels), shape, dtype)
+    close(with_strips(size, lambda: convolve_doubled(x, layer.conv)), convolve_doubled(x, layer.conv), dtype)
+    given = layer.conv.weight, layer.conv.bias
+    close(with_strips(size, lambda: strips.convolve(x, *given)), layer.conv(x), dtype)
+
+
+@given(height=st.integers(1, 60), size=st.integers(1, 5000), overhang=st.integers(0, 4))
+def test_strips_are_all_rows_in_order(height, size, overhang):
+    spans = with_strips(size, lambda: list(strips.strips(torch.empty(1, 3, height, 5), overhang)))
+    assert [row for span in spans for row in range(*span)] == list(range(height))
+    assert all(last - first >= overhang for first, last in spans[:-1])
+
+
+@pytest.mark.parametrize("kind", [SimVAE, SDVAE])
+@torch.no_grad()
+def test_networks_in_strips(kind, small_strips, monkeypatch):
+    vae = kind(4, channels=(8, 16), norm="layer", middle="conv").eval().to(memory_format=torch.channels_last)
+    x = (2 * torch.rand(2, 3, 24, 40) - 1).to(memory_format=torch.channels_last)
+    given = x.clone()
+    calls = []
+    with monkeypatch.context() as patch:
+        overwrite = BLOCKS["simple"].overwrite
+        for block in BLOCKS.values():
+            patch.setattr(block, "overwrite", lambda *both: calls.append(both) or overwrite(*both))
+        z = vae.encode(x).mode()
+        kept = z.clone()
+        y, tiled = vae.decode(z), vae.decode_tiled(z, tile=6)
+    assert len(calls) > 10
+    assert torch.equal(x, given)
+    assert torch.equal(z, kept)
+    monkeypatch.setattr(strips, "LARGE", 2**60)
+    close(z, vae.encode(x).mode(), torch.float32)
+    close(y, vae.decode(z), torch.float32)
+    close(tiled, y, torch.float32)
+
+
+@torch.no_grad()
+def test_what_a_hook_keeps_is_not_overwritten(small_strips):
+    vae = SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last)
+    x = torch.rand(1, 3, 16, 16).to(memory_format=torch.channels_last)
+    kept, handles = [], []
+    for layer in (vae.encoder.conv_in, vae.encoder.down_blocks[0].resnets[0]):
+        handles.append(layer.register_forward_hook(lambda module, inputs, y: kept.append((y, y.clone()))))
+    hooked = vae.encode(x).mode()
+    assert len(kept) == 2
+    assert all(torch.equal(*both) for both in kept)
+    for handle in handles:
+        handle.remove()
+    close(hooked, vae.encode(x).mode(), torch.float32)
+
+
+def test_where_a_block_may_overwrite(small_strips):
+    def block(channels=8, norm=ChannelLayerNorm):
+        return BLOCKS["simple"](8, channels, norm)
+
+    x = torch.rand(1, 8, 6, 6).to(memory_format=torch.channels_last)
+    plain = block()
+    assert not plain.may_overwrite(x)  # a gradient may need it
+    with torch.no_grad():
+        assert plain.may_overwrite(x)
+        assert not plain.may_overwrite(x.contiguous())
+        assert not plain.may_overwrite(x.to("meta"))
+        assert not block(4).may_overwrite(x)
+        assert not block(norm=lambda channels: nn.GroupNorm(4, channels)).may_overwrite(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not plain.may_overwrite(x)
+        plain.norm.register_forward_hook(lambda *_: None)
+        assert not plain.may_overwrite(x)
+        wrapped = block()
+        wrapped.conv1 = nn.utils.parametrizations.weight_norm(wrapped.conv1)
+        assert not wrapped.may_overwrite(x)
+
+
+@torch.no_grad()
+def test_small_maps_are_left_whole():
+    x = torch.rand(1, 8, 6, 6).to(memory_format=torch.channels_last)
+    assert not BLOCKS["simple"](8, 8, ChannelLayerNorm).may_overwrite(x)
