@@ -50,19 +50,12 @@ def convolve_doubled(x: Tensor, conv: nn.Conv2d) -> Tensor:
     their weights are added first, and each of the four kinds of output pixels is a 2x2 convolution of x. Equal up to
     rounding. Not for training: the strided writes are slow to differentiate.
     """
-
-    def merged(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-        before, at, after = weight.unbind(dim)
-        return torch.stack((before, at + after), dim), torch.stack((before + at, after), dim)
-
-    weight = conv.weight if conv.weight.dtype.itemsize >= 4 else conv.weight.float()
-    weights = torch.cat([both for rows in merged(weight, 2) for both in merged(rows, 3)]).to(conv.weight.dtype)
-    bias = None if conv.bias is None else conv.bias.repeat(4)
+    weights, bias = _merged_taps(conv.weight), None if conv.bias is None else conv.bias.repeat(4)
     channels, (batch, _, height, width) = conv.out_channels, x.shape
     if x.stride(1) == 1:  # channels_last
         out = x.new_empty(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
     else:
-        out = x.new_empty(batch, channels, 2 * height, 2 * width)
+        out, weights = x.new_empty(batch, channels, 2 * height, 2 * width), weights.contiguous()
     places = out.unflatten(3, (width, 2)).unflatten(2, (height, 2))
     for first, last in strips(places):  # rows of x
         start, rows = max(first - 1, 0), last - first
@@ -72,6 +65,18 @@ def convolve_doubled(x: Tensor, conv: nn.Conv2d) -> Tensor:
             places[:, :, first:last, row, :, column] = part[:, :, row : row + rows, column : column + width]
         del kinds, part  # before the next strip
     return out
+
+
+def _merged_taps(weight: Tensor) -> Tensor:
+    """(C', C, 3, 3) to (4 C', C, 2, 2) in channels_last memory: for even rows' even and odd columns, then odd rows'."""
+
+    def merged(taps: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        before, at, after = taps.unbind(dim)
+        return torch.stack((before, at + after), dim), torch.stack((before + at, after), dim)
+
+    taps = (weight if weight.dtype.itemsize >= 4 else weight.float()).permute(0, 2, 3, 1)  # channels lie together
+    kinds = torch.cat([both for rows in merged(taps, 1) for both in merged(rows, 2)])
+    return kinds.to(weight.dtype).permute(0, 3, 1, 2)
 
 
 class PixelShuffleUpsample(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 Span = tuple[int, int]  # first and one past the last row, or column
 
-LARGE = 2**25  # bytes: malloc returns such blocks to the system at once, so that the next one is cleared again
+LARGE = 2**24  # bytes: from about here on malloc hands freed blocks back, and the next one is cleared again
 STRIP = 2**23  # bytes: within a processor's last cache, and few enough strips that convolutions stay efficient
 
 
