@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmrf_blocks.autoencoders.norms import ChannelLayerNorm, norm_silu
-from pmrf_blocks.autoencoders.strips import Span, convolve_rows, is_large, is_plain, small_batches, strips
+from pmrf_blocks.autoencoders.strips import Span, convolve_rows, is_large, small_batches, strips
+from pmrf_blocks.kernels import is_plain, may_reuse
 
 Norm = Callable[[int], nn.Module]
 
@@ -28,21 +29,21 @@ class ResBlock(nn.Module):
         """What the first convolution sees."""
         raise NotImplementedError
 
-    def between(self, y: Tensor) -> Tensor:
-        """What the second convolution sees; y may be overwritten where no gradient needs it."""
+    def between(self, y: Tensor, spare: bool) -> Tensor:
+        """What the second convolution sees; a `spare` y may be overwritten."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv2(self.between(self.conv1(self.before(x))))
+        spare = may_reuse(self)  # fresh memory for a large map takes longer than a sum
+        y = self.conv2(self.between(self.conv1(self.before(x)), spare))
         shortcut = getattr(self, "conv_shortcut", None)
         skip = x if shortcut is None else shortcut(x)
-        # Fresh memory for a large map takes longer than the sum.
-        return skip + y if torch.is_grad_enabled() else y.add_(skip)
+        return y.add_(skip) if spare else skip + y
 
     def may_overwrite(self, x: Tensor) -> bool:
         """Whether overwrite() is the same as forward() and better: it was timed on a processor (10 % less time for 128
         channels at 512x512 in bfloat16, a third of the memory), and sees layers' weights alone, not what wraps them."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
             return False
         norms = [layer for layer in self.children() if not isinstance(layer, nn.Conv2d)]
         return (
@@ -70,7 +71,7 @@ class ResBlock(nn.Module):
             y = torch.cat((above, y), 2)
         above = y[:, :, last - 2 - start : last - start].clone()
         y = convolve_rows(y, self.conv1.weight, self.conv1.bias, middle, start=start, height=height)
-        y = self.between(y)
+        y = self.between(y, spare=True)
         y = convolve_rows(y, self.conv2.weight, self.conv2.bias, rows, start=middle[0], height=height)
         x[:, :, first:last] += y
         return above
@@ -86,8 +87,8 @@ class SimpleResBlock(ResBlock):
     def before(self, x: Tensor) -> Tensor:
         return self.norm(x)
 
-    def between(self, y: Tensor) -> Tensor:
-        return F.silu(y, inplace=not torch.is_grad_enabled())
+    def between(self, y: Tensor, spare: bool) -> Tensor:
+        return F.silu(y, inplace=spare)
 
 
 class SDResBlock(ResBlock):
@@ -101,7 +102,7 @@ class SDResBlock(ResBlock):
     def before(self, x: Tensor) -> Tensor:
         return norm_silu(self.norm1, x)
 
-    def between(self, y: Tensor) -> Tensor:
+    def between(self, y: Tensor, spare: bool) -> Tensor:
         return norm_silu(self.norm2, y)
 
 

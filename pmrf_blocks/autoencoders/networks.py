@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from pmrf_blocks.autoencoders.blocks import BLOCKS, PixelAttention, ResBlock
 from pmrf_blocks.autoencoders.norms import NORMS, norm_silu
 from pmrf_blocks.autoencoders.resize import UPSAMPLERS, Downsample
-from pmrf_blocks.autoencoders.strips import is_plain
+from pmrf_blocks.kernels import is_plain
 
 MIDDLES = ("conv", "attention")
 RESIZES = ("fused", "separate")

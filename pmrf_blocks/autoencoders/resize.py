@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.autoencoders.strips import convolve_rows, is_plain, strips
+from pmrf_blocks.autoencoders.strips import convolve_rows, strips
+from pmrf_blocks.kernels import is_plain
 
 FOLDED_PIXELS = 512
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 Span = tuple[int, int]  # first and one past the last row, or column
 
@@ -18,7 +18,8 @@ STRIP = 2**23  # bytes: within a processor's last cache, and few enough strips t
 
 
 def is_large(x: Tensor) -> bool:
-    return _bytes(x) >= LARGE
+    """Whether strips pay. What is traced or compiled may serve other sizes, and is never large."""
+    return _bytes(x) >= LARGE and not torch.jit.is_tracing() and not torch.compiler.is_compiling()
 
 
 def strips(x: Tensor, overhang: int = 0) -> Iterator[Span]:
@@ -57,11 +58,6 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         seen = x[:, :, start : rows[1] + 1]
         pieces.append(convolve_rows(seen, weight, bias, rows, start=start, height=height))
     return torch.cat(pieces, 2) if len(pieces) > 1 else pieces[0]
-
-
-def is_plain(*modules: nn.Module) -> bool:
-    """Whether calling each of these, and what they hold, is no more than their forward(): nobody hooked them."""
-    return not any(part._forward_hooks or part._forward_pre_hooks for module in modules for part in module.modules())
 
 
 def _bytes(x: Tensor) -> int:

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from pmrf_blocks.autoencoders.blocks import PixelAttention, ResBlock
 from pmrf_blocks.autoencoders.networks import Step, norm_silu, run_step
 from pmrf_blocks.autoencoders.resize import Downsample, NearestUpsample, PixelShuffleUpsample
-from pmrf_blocks.autoencoders.strips import Span, convolve, is_plain
+from pmrf_blocks.autoencoders.strips import Span, convolve
+from pmrf_blocks.kernels import is_plain
 
 
 def input_span(step: Step, span: Span) -> Span:

@@ -13,7 +13,7 @@ from pmrf_blocks.attention import (
     neighborhood_attention_2d,
     shifted_window_attention_2d,
 )
-from pmrf_blocks.kernels import Linear, fits, rotary, rotary_reference, rotary_reference_, unavailable
+from pmrf_blocks.kernels import Linear, fits, may_reuse, rotary, rotary_reference, rotary_reference_, unavailable
 from pmrf_blocks.transformers.groups import decayed
 from pmrf_blocks.transformers.layers import AdaRMSNorm, DepthwiseConv, FeedForward, add_residual, zero_init
 
@@ -79,19 +79,20 @@ class SelfAttention(nn.Module):
         self.out_proj = decayed(zero_init(Linear(level.width, level.width, bias=False)))
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
+        spare = may_reuse(self)
         qkv = self.qkv_proj(self.norm(x, cond))
         if self.conv is not None:
             qkv = self.conv(qkv)
         q, k, v = qkv.unflatten(-1, (3, self.heads, self.level.head_width)).unbind(-3)
         cos, sin = self.pos_emb.angles(positions)
         if self.fused and fits(q, k, cos, sin):
-            q, k = rotary(q, k, cos, sin, self.scale, inplace=True)
-        elif not torch.is_grad_enabled():
+            q, k = rotary(q, k, cos, sin, self.scale, inplace=spare)
+        elif spare:
             rotary_reference_(q, k, cos, sin, self.scale)
         else:
             q, k = rotary_reference(q, k, cos, sin, self.scale)
         scale = 1.0 if self.scale is not None else self.level.head_width**-0.5
-        return add_residual(x, self.out_proj(self._attend(q, k, v, scale).flatten(-2)))
+        return add_residual(x, self.out_proj(self._attend(q, k, v, scale).flatten(-2)), spare)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         if self.level.attention == "global":

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels import HalvedLinear, Linear, fits, rms_norm, rms_norm_reference, unavailable
+from pmrf_blocks.kernels import HalvedLinear, Linear, fits, may_reuse, rms_norm, rms_norm_reference, unavailable
 from pmrf_blocks.transformers.groups import decayed, mapping
 
 EPS = 1e-6
@@ -88,9 +88,10 @@ class FeedForward(nn.Module):
         self.down_proj = decayed(zero_init(Linear(hidden, width, bias=False)))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        spare = may_reuse(self)
         inner = self.up_proj(self.norm(x) if cond is None else self.norm(x, cond))
         value, gate = inner if self.conv is None else self.conv(inner).chunk(2, -1)
-        return add_residual(x, self.down_proj(gated(value, gate)))
+        return add_residual(x, self.down_proj(gated(value, gate, spare)), spare)
 
 
 class MappingNetwork(nn.Module):
@@ -109,16 +110,16 @@ class MappingNetwork(nn.Module):
         return self.out_norm(x)
 
 
-def gated(value: Tensor, gate: Tensor) -> Tensor:
-    """value * gelu(gate); in inference in gate's memory where it lies in one piece."""
-    if torch.is_grad_enabled():
+def gated(value: Tensor, gate: Tensor, spare: bool) -> Tensor:
+    """value * gelu(gate); in the memory of a `spare` gate that lies in one piece."""
+    if not spare:
         return value * F.gelu(gate)
     return (torch.ops.aten.gelu_(gate) if gate.is_contiguous() else F.gelu(gate)).mul_(value)
 
 
-def add_residual(x: Tensor, branch: Tensor) -> Tensor:
-    """x + branch; in inference in branch's memory, which nobody else sees."""
-    return x + branch if torch.is_grad_enabled() or x.dtype != branch.dtype else branch.add_(x)
+def add_residual(x: Tensor, branch: Tensor, spare: bool) -> Tensor:
+    """x + branch; in the memory of a `spare` branch."""
+    return branch.add_(x) if spare and x.dtype == branch.dtype else x + branch
 
 
 def zero_init(layer: nn.Linear) -> nn.Linear:

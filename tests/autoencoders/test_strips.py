@@ -111,10 +111,11 @@ def test_what_a_hook_keeps_is_not_overwritten(small_strips):
     vae = SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last)
     x = torch.rand(1, 3, 16, 16).to(memory_format=torch.channels_last)
     kept, handles = [], []
-    for layer in (vae.encoder.conv_in, vae.encoder.down_blocks[0].resnets[0]):
+    block = vae.encoder.down_blocks[0].resnets[0]
+    for layer in (vae.encoder.conv_in, block, block.conv1, block.conv2):
         handles.append(layer.register_forward_hook(lambda module, inputs, y: kept.append((y, y.clone()))))
     hooked = vae.encode(x).mode()
-    assert len(kept) == 2
+    assert len(kept) == 4
     assert all(torch.equal(*both) for both in kept)
     for handle in handles:
         handle.remove()
@@ -141,6 +142,30 @@ def test_where_a_block_may_overwrite(small_strips):
         wrapped = block()
         wrapped.conv1 = nn.utils.parametrizations.weight_norm(wrapped.conv1)
         assert not wrapped.may_overwrite(x)
+
+
+@torch.no_grad()
+def test_what_hooks_on_all_modules_keep_is_not_overwritten(small_strips):
+    vae = SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last)
+    kept = []
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, inputs, y: kept.append((y, y.clone())) if torch.is_tensor(y) else None
+    )
+    try:
+        vae.encode(torch.rand(1, 3, 16, 16).to(memory_format=torch.channels_last))
+    finally:
+        handle.remove()
+    assert len(kept) > 20
+    assert all(torch.equal(*both) for both in kept)
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, and used
+@torch.no_grad()
+def test_a_trace_serves_other_sizes(small_strips):
+    vae = SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last)
+    small, large = (torch.rand(1, 3, size, size).to(memory_format=torch.channels_last) for size in (16, 32))
+    traced = torch.jit.trace(vae.encoder, small, check_trace=False)
+    close(traced(large), vae.encoder(large), torch.float32)
 
 
 @torch.no_grad()

@@ -1,0 +1,20 @@
+"""When the next layer may overwrite what a layer made."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
+
+
+def may_reuse(module: nn.Module) -> bool:
+    """Whether what the layers of a module make may be overwritten inside it: no gradient needs it, and no forward hook
+    that keeps features for later saw it (compiled code does not ask)."""
+    return not torch.is_grad_enabled() and (torch.compiler.is_compiling() or is_plain(module))
+
+
+def is_plain(*modules: nn.Module) -> bool:
+    """Whether calling each of these, and what they hold, is no more than their forward(): nobody hooked them, nor all
+    modules."""
+    hooked = (part._forward_hooks or part._forward_pre_hooks for module in modules for part in module.modules())
+    return not _has_any_global_hook() and not any(hooked)
