@@ -28,7 +28,14 @@ contender does beyond them; bytes are inputs, parameters and outputs, each moved
 
 
 def write_page(files: Sequence[Path], page: Path) -> None:
-    page.write_text("\n".join([HEAD, *body([json.loads(file.read_text()) for file in files])]) + "\n")
+    page.write_text("\n".join([HEAD, *body([read(file) for file in files])]) + "\n")
+
+
+def read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON: {error}") from None
 
 
 def body(records: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -41,6 +41,7 @@ def run(names: Sequence[str], settings: Settings, output: Path) -> int:
         raise ValueError(f"benchmark must be one of {', '.join(map(repr, BENCHMARKS))}; got {unknown[0]!r}")
     deadline = time.time() + settings.patience
     record = describe(settings)
+    write(record, output)  # a file that cannot be written is known before anything is measured
     for name in names or BENCHMARKS:
         start = time.perf_counter()
         try:

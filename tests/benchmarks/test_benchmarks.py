@@ -86,6 +86,29 @@ def test_an_unknown_name(capsys):
     assert "benchmark must be one of 'startup', 'attention'" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA works here")
+def test_a_device_that_does_not_work(capsys, tmp_path):
+    assert main(["run", "startup", "--tiny", "--device", "cuda", "--output", str(tmp_path / "x.json")]) == 2
+    assert "'cuda' does not work here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--threads", "0"], ["--repetitions", "-1"], ["--seconds", "x"]])
+def test_numbers_that_make_no_sense(arguments, capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "startup", *arguments])
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_read_or_written(tmp_path, capsys):
+    page = str(tmp_path / "page.md")
+    (tmp_path / "broken.json").write_text("{")
+    assert main(["report", "--results", str(tmp_path), "--output", page]) == 2
+    assert "broken.json is no JSON" in capsys.readouterr().err
+    under_a_file = str(tmp_path / "broken.json" / "x.json")
+    assert main(["run", "startup", "--tiny", "--device", "cpu", "--output", under_a_file]) == 2
+    assert "broken.json" in capsys.readouterr().err
+
+
 def work(value):
     return lambda: lambda: torch.full((3,), value)
 
