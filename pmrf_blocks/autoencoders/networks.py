@@ -52,8 +52,9 @@ class Design:
 
 def run_step(step: Step, x: Tensor, before: Step | None) -> Tensor:
     """step(x), where nothing but the step `before`, if any, made x for it: without gradients x may be overwritten."""
-    spare = isinstance(before, nn.Module) and is_plain(before)  # a hook may have kept what the layer made
-    return step.overwrite(x) if spare and isinstance(step, ResBlock) and step.may_overwrite(x) else step(x)
+    if isinstance(step, ResBlock) and step.may_overwrite(x) and isinstance(before, nn.Module) and is_plain(before):
+        return step.overwrite(x)  # no hook kept what the layer before it made
+    return step(x)
 
 
 class Chain(nn.Module):

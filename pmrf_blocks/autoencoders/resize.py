@@ -59,8 +59,8 @@ def convolve_doubled(x: Tensor, conv: nn.Conv2d) -> Tensor:
         out, weights = x.new_empty(batch, channels, 2 * height, 2 * width), weights.contiguous()
     places = out.unflatten(3, (width, 2)).unflatten(2, (height, 2))
     for first, last in strips(places):  # rows of x
-        start, rows = max(first - 1, 0), last - first
-        kinds = convolve_rows(x[:, :, start : last + 1], weights, bias, (first, last + 1), start=start, height=height)
+        rows = last - first
+        kinds = convolve_rows(x, weights, bias, (first, last + 1))
         for kind, part in enumerate(kinds.unflatten(1, (4, -1)).unbind(1)):  # (B, C, rows + 1, W + 1)
             row, column = divmod(kind, 2)
             places[:, :, first:last, row, :, column] = part[:, :, row : row + rows, column : column + width]

@@ -41,22 +41,19 @@ def small_batches(x: Tensor) -> tuple[Tensor, ...]:
 def convolve_rows(
     x: Tensor, weight: Tensor, bias: Tensor | None, rows: Span, *, start: int = 0, height: int | None = None
 ) -> Tensor:
-    """Rows [rows[0], rows[1]) of a convolution of padding 1 on an image `height` rows high (as many as x has, unless
-    given), of which x (B, C, H, W) holds those from `start` on: all that these rows depend on."""
-    height = x.shape[2] if height is None else height
-    border = int(start == 0 or start + x.shape[2] == height)
-    y = F.conv2d(x, weight, bias, padding=(border, 1))
-    first = rows[0] - 1 - start + border
-    return y[:, :, first : first + rows[1] - rows[0]]
+    """Rows [rows[0], rows[1]) of a convolution of padding 1 on an image `height` rows high, of which x (B, C, H, W)
+    holds those from `start` on: all of them, unless given, else at least those that these rows depend on."""
+    (first, last), height = rows, x.shape[2] if height is None else height
+    top, bottom = max(first - 1, 0), min(last + weight.shape[2] - 2, height)
+    border = int(top == 0 or bottom == height)
+    y = F.conv2d(x[:, :, top - start : bottom - start], weight, bias, padding=(border, 1))
+    above = first - 1 - top + border
+    return y[:, :, above : above + last - first]
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A 3x3 convolution of padding 1 by strips, for an x with gaps between its rows: torch copies that first."""
-    height, pieces = x.shape[2], []
-    for rows in strips(x):
-        start = max(rows[0] - 1, 0)
-        seen = x[:, :, start : rows[1] + 1]
-        pieces.append(convolve_rows(seen, weight, bias, rows, start=start, height=height))
+    pieces = [convolve_rows(x, weight, bias, rows) for rows in strips(x)]
     return torch.cat(pieces, 2) if len(pieces) > 1 else pieces[0]
 
 

@@ -111,11 +111,11 @@ def tiled_part(steps: Sequence[Step], shape: Sequence[int], tile: int) -> tuple[
     no larger than the largest map of a tile. `shape` is that of x, `tile` in pixels of the output. Self-attention there
     is counted by its map: torch's fused kernels need no matrix of pixels by pixels."""
     _, channels, height, width = shape
-    widths = _widths(steps, channels)
-    whole = [channels * height * width]
-    for step, channels in zip(steps, widths[1:]):
+    whole, widths = [channels * height * width], [channels]
+    for step in steps:
         height, width = (output_place(step, size) for size in (height, width))
-        whole.append(channels * height * width)
+        widths.append(_out_channels(step, widths[-1]))
+        whole.append(widths[-1] * height * width)
     sides = [tile]
     for step in reversed(steps):
         sides.append(_input_tile(step, sides[-1]))
@@ -133,14 +133,6 @@ def _input_tile(step: Step, tile: int) -> int:
     if isinstance(step, Downsample):
         return 2 * tile
     return -(-tile // 2) if isinstance(step, (NearestUpsample, PixelShuffleUpsample)) else tile
-
-
-def _widths(steps: Iterable[Step], channels: int) -> list[int]:
-    """Channels of every layer's input, and of the output last."""
-    widths = [channels]
-    for step in steps:
-        widths.append(_out_channels(step, widths[-1]))
-    return widths
 
 
 def _out_channels(step: Step, before: int) -> int:

@@ -13,8 +13,8 @@ def may_reuse(module: nn.Module) -> bool:
     return not torch.is_grad_enabled() and (torch.compiler.is_compiling() or is_plain(module))
 
 
-def is_plain(*modules: nn.Module) -> bool:
-    """Whether calling each of these, and what they hold, is no more than their forward(): nobody hooked them, nor all
+def is_plain(module: nn.Module) -> bool:
+    """Whether calling a module, and what it holds, is no more than their forward(): nobody hooked them, nor all
     modules."""
-    hooked = (part._forward_hooks or part._forward_pre_hooks for module in modules for part in module.modules())
+    hooked = (part._forward_hooks or part._forward_pre_hooks for part in module.modules())
     return not _has_any_global_hook() and not any(hooked)
