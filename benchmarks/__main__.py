@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from benchmarks.comparison import PRECISIONS, Settings
 from benchmarks.rates import fast_dtypes
 from benchmarks.report import write_page
 from benchmarks.running import run
+from pmrf_blocks.cli import positive
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks.md"
@@ -61,12 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
     running.add_argument("--tiny", action="store_true", help="sizes for a test: seconds, and numbers that mean nothing")
     running.add_argument("--device", choices=("cpu", "cuda"), help="cpu or cuda (default: cuda where it works)")
     running.add_argument(
-        "--threads", type=positive(int), help="processor threads, for ours and the peers (default: all cores)"
+        "--threads", type=positive, help="processor threads, for ours and the peers (default: all cores)"
     )
-    running.add_argument("--repetitions", type=positive(int), default=15, help="at most (default: 15)")
+    running.add_argument("--repetitions", type=positive, default=15, help="at most (default: 15)")
     running.add_argument(
         "--seconds",
-        type=positive(float),
+        type=duration,
         default=10.0,
         help="for a contender of a row; longer calls are made once (default: 10)",
     )
@@ -81,17 +82,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
-    """A number of an argument, above zero."""
-
-    def read(text: str) -> float:
-        number = kind(text)
-        if not number > 0:
-            raise argparse.ArgumentTypeError(f"must be above 0; got {text}")
-        return number
-
-    read.__name__ = kind.__name__  # argparse names it where the text is no number
-    return read
+def duration(text: str) -> float:
+    """Seconds of an argument, above 0."""
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0; got {text}")
+    return number
 
 
 if __name__ == "__main__":

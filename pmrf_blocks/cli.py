@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         + WRITING,
     )
     _inputs(restore)
-    restore.add_argument("--steps", type=_positive, help="solver steps; more are slower (default: the model's own)")
+    restore.add_argument("--steps", type=positive, help="solver steps; more are slower (default: the model's own)")
     restore.add_argument(
         "--solver", default="euler", metavar="NAME", help="euler, midpoint, heun or rk4 (default: euler)"
     )
@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     restore.add_argument(
         "--batch",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="photographs restored at once, where they are of one working size (default: 4; 1 without "
         "CUDA where that size is over 256, for memory)",
@@ -165,7 +165,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--axis", choices=("images", "steps", "hours"), default="images", help="what is counted (default: images)"
     )
     convergence.add_argument(
-        "--smoothing", type=_positive, default=1, metavar="N", help="mean of the last N scores (default: 1, none)"
+        "--smoothing", type=positive, default=1, metavar="N", help="mean of the last N scores (default: 1, none)"
     )
     convergence.add_argument("--json", action="store_true", help="print JSON")
     _directions(convergence)
@@ -246,8 +246,8 @@ def _evaluate(command: Callable[[str, str, str], argparse.ArgumentParser]) -> No
     )
     evaluate.add_argument("--save-statistics", type=Path, metavar="FOLDER", help="write the reference's, EXTRACTOR.npz")
     evaluate.add_argument("--device", default="auto", help=DEVICE_HELP)
-    evaluate.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="(default: 8)")
-    evaluate.add_argument("--workers", type=_positive, default=2, metavar="N", help="that decode images (default: 2)")
+    evaluate.add_argument("--batch-size", type=positive, default=8, metavar="N", help="(default: 8)")
+    evaluate.add_argument("--workers", type=positive, default=2, metavar="N", help="that decode images (default: 2)")
     evaluate.add_argument(
         "--bootstrap", type=_whole, default=1000, metavar="N", help="resamples for intervals; 0: none (default: 1000)"
     )
@@ -278,10 +278,10 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder that holds the images, at any depth")
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder for the results, created")
     parser.add_argument(
-        "--size", type=_positive, metavar="PIXELS", help="shorter side of the results, or side of the patches"
+        "--size", type=positive, metavar="PIXELS", help="shorter side of the results, or side of the patches"
         " (default: 512 for ffhq, lsdir and celeba-test; else as the images are)",
     )  # fmt: skip
-    parser.add_argument("--stride", type=_positive, default=384, help="between patches, in pixels (default: 384)")
+    parser.add_argument("--stride", type=positive, default=384, help="between patches, in pixels (default: 384)")
     parser.add_argument(
         "--min-score", type=float, default=3.5, metavar="SCORE", help="of a patch; 0 takes all (default: 3.5)"
     )
@@ -294,7 +294,7 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lq", type=Path, metavar="FOLDER", help="degraded faces of celeba-test")
     parser.add_argument(
         "--first",
-        type=_positive,
+        type=positive,
         default=10_000,
         metavar="N",
         help="images in ffhq's list (default: 10000)",
@@ -303,11 +303,11 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
         "--expect", nargs="?", const="published", type=_count, metavar="N",
         help="another number of images than N (without N: than the published one) is an error, not a warning",
     )  # fmt: skip
-    parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that work (default: 1)")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that work (default: 1)")
 
 
 def _count(text: str) -> str | int:
-    return text if text == "published" else _positive(text)
+    return text if text == "published" else positive(text)
 
 
 def _directions(parser: argparse.ArgumentParser) -> None:
@@ -320,7 +320,8 @@ def _figures(parser: argparse.ArgumentParser, explained: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number of an argument, at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1; got {number}")
@@ -345,7 +346,7 @@ def _size(text: str) -> str | int:
     if text in ("input", "model"):
         return text
     try:
-        return _positive(text)
+        return positive(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be 'input', 'model' or a number of pixels; got {text!r}") from None
 

@@ -19,7 +19,7 @@ STRIP = 2**23  # bytes: within a processor's last cache, and few enough strips t
 
 def is_large(x: Tensor) -> bool:
     """Whether strips pay. What is traced or compiled may serve other sizes, and is never large."""
-    return _bytes(x) >= LARGE and not torch.jit.is_tracing() and not torch.compiler.is_compiling()
+    return not torch.jit.is_tracing() and not torch.compiler.is_compiling() and _bytes(x) >= LARGE
 
 
 def strips(x: Tensor, overhang: int = 0) -> Iterator[Span]:

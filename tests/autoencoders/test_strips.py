@@ -1,5 +1,7 @@
 """Layers by strips of rows against the same layers at once."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,18 +17,16 @@ TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 5e-2}
 DTYPES = st.sampled_from(list(TOLERANCES))
 
 
-@pytest.fixture
-def small_strips(monkeypatch):
-    """Every map is large, and a strip a few hundred bytes."""
-    monkeypatch.setattr(strips, "LARGE", 1)
-    monkeypatch.setattr(strips, "STRIP", 300)
-
-
 def with_strips(size, call):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(strips, "LARGE", 1)
-        patch.setattr(strips, "STRIP", size)
+    """call(), every map being large, and a strip of `size` bytes."""
+    with patch.multiple(strips, LARGE=1, STRIP=size):
         return call()
+
+
+@pytest.fixture
+def small_strips():
+    with patch.multiple(strips, LARGE=1, STRIP=300):
+        yield
 
 
 def seeded(make, shape, dtype):
@@ -90,10 +90,10 @@ def test_networks_in_strips(kind, small_strips, monkeypatch):
     x = (2 * torch.rand(2, 3, 24, 40) - 1).to(memory_format=torch.channels_last)
     given = x.clone()
     calls = []
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as spying:
         overwrite = BLOCKS["simple"].overwrite
         for block in BLOCKS.values():
-            patch.setattr(block, "overwrite", lambda *both: calls.append(both) or overwrite(*both))
+            spying.setattr(block, "overwrite", lambda *both: calls.append(both) or overwrite(*both))
         z = vae.encode(x).mode()
         kept = z.clone()
         y, tiled = vae.decode(z), vae.decode_tiled(z, tile=6)
