@@ -62,7 +62,7 @@ def bundled() -> Chain:
 
 def debug() -> Chain:
     """The same chain in seconds: tiny networks, four steps a stage."""
-    levels = (Level(32, 1, head_width=16), Level(32, 1, attention="global", head_width=16))
+    levels = (Level(32, 1, head_dim=16), Level(32, 1, attention="global", head_dim=16))
     short = TrainConfig(steps=4, batch_size=2, lr=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
     return replace(
         bundled(),

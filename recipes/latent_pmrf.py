@@ -24,11 +24,11 @@ NETWORK = {
         "mapping_width": 768,
     },
     "small": {
-        "levels": (Level(64, 1, head_width=32), Level(128, 2, "global", head_width=32)),
+        "levels": (Level(64, 1, head_dim=32), Level(128, 2, "global", head_dim=32)),
         "mapping_width": 128,
     },
     "debug": {
-        "levels": (Level(16, 1, head_width=16), Level(16, 1, "global", head_width=16)),
+        "levels": (Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16)),
         "mapping_width": 16,
     },
 }

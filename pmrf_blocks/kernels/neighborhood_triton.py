@@ -249,14 +249,14 @@ def _launch(q: Tensor, v: Tensor, kernel: list[int], dilation: list[int]) -> tup
     64 queries against 64 keys at a time; 32 against 32 for wide float32 heads, to stay within registers and shared
     memory: there products are sums of multiplications, not tensor core instructions.
     """
-    batch, height, width, heads, head_width = q.shape
-    block_d, block_dv = (max(16, triton.next_power_of_2(d)) for d in (head_width, v.shape[-1]))
+    batch, height, width, heads, head_dim = q.shape
+    block_d, block_dv = (max(16, triton.next_power_of_2(d)) for d in (head_dim, v.shape[-1]))
     widest = max(block_d, block_dv)
     narrow = q.dtype == torch.float32 and widest >= 64
     tile = (4, 8) if narrow else (8, 8)
     tiles = [triton.cdiv(triton.cdiv(size, d), t) for size, d, t in zip((height, width), dilation, tile)]
     sizes = {
-        "KH": kernel[0], "KW": kernel[1], "DH": dilation[0], "DW": dilation[1], "D": head_width, "DV": v.shape[-1],
+        "KH": kernel[0], "KW": kernel[1], "DH": dilation[0], "DW": dilation[1], "D": head_dim, "DV": v.shape[-1],
         "TILE_H": tile[0], "TILE_W": tile[1], "BLOCK": 32 if narrow else 64,
         "BLOCK_D": block_d, "BLOCK_DV": block_dv, "OPERAND": _operand(q.dtype),
         # What torch itself does with float32 products; the other dtypes ignore it.

@@ -32,7 +32,7 @@ class Level:
         kernel_size, dilation: of neighborhood attention. Along an axis where the grid is smaller than
             kernel_size * dilation the window is the whole axis, without dilation: it cannot reach further.
         window_size: side of the windows of shifted-window attention; every second layer shifts them by half of it.
-        head_width: channels of a head; width must be a multiple of it.
+        head_dim: channels of a head; width must be a multiple of it.
         ff_ratio: hidden width of the feed-forward layers over width.
     """
 
@@ -41,19 +41,19 @@ class Level:
     attention: str = "neighborhood"
     kernel_size: int = 7
     dilation: int = 1
-    head_width: int = 64
+    head_dim: int = 64
     ff_ratio: int = 3
     window_size: int = 8
 
     def __post_init__(self) -> None:
         if self.attention not in ATTENTIONS:
             raise ValueError(f"attention must be one of {', '.join(map(repr, ATTENTIONS))}; got {self.attention!r}")
-        for name in ("width", "depth", "kernel_size", "dilation", "head_width", "ff_ratio", "window_size"):
+        for name in ("width", "depth", "kernel_size", "dilation", "head_dim", "ff_ratio", "window_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if self.width % self.head_width or self.head_width % 16:
+        if self.width % self.head_dim or self.head_dim % 16:
             raise ValueError(
-                f"width must be a multiple of head_width, and head_width of 16; got {self.width}, {self.head_width}"
+                f"width must be a multiple of head_dim, and head_dim of 16; got {self.width}, {self.head_dim}"
             )
 
 
@@ -61,7 +61,7 @@ class SelfAttention(nn.Module):
     """x + out(attention(rope(q), rope(k), v)), (q, k, v) = qkv(norm(x)).
 
     `cosine`: q and k are brought to unit length and a learned scale of each head, 10 at first, takes the place of
-    head_width ** -0.5 (PMRF). `depthwise`: a depth-wise convolution follows the qkv projection (Latent-PMRF).
+    head_dim ** -0.5 (PMRF). `depthwise`: a depth-wise convolution follows the qkv projection (Latent-PMRF).
     `shift`: of shifted windows. `backend` and `global_backend` may be changed at any time.
     """
 
@@ -69,13 +69,13 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.level, self.shift = level, shift
         self.backend = self.global_backend = "auto"
-        self.heads = level.width // level.head_width
+        self.heads = level.width // level.head_dim
         self.norm = AdaRMSNorm(level.width, cond_width)
         self.qkv_proj = decayed(Linear(level.width, 3 * level.width, bias=False))
         self.conv = decayed(DepthwiseConv(3 * level.width)) if depthwise else None
         self.scale = nn.Parameter(torch.full((self.heads,), COSINE_INIT)) if cosine else None
         self.fused = unavailable() is None
-        self.pos_emb = AxialRoPE(level.head_width, self.heads)
+        self.pos_emb = AxialRoPE(level.head_dim, self.heads)
         self.out_proj = decayed(zero_init(Linear(level.width, level.width, bias=False)))
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class SelfAttention(nn.Module):
         qkv = self.qkv_proj(self.norm(x, cond))
         if self.conv is not None:
             qkv = self.conv(qkv)
-        q, k, v = qkv.unflatten(-1, (3, self.heads, self.level.head_width)).unbind(-3)
+        q, k, v = qkv.unflatten(-1, (3, self.heads, self.level.head_dim)).unbind(-3)
         cos, sin = self.pos_emb.angles(positions)
         if self.fused and fits(q, k, cos, sin):
             q, k = rotary(q, k, cos, sin, self.scale, inplace=spare)
@@ -91,7 +91,7 @@ class SelfAttention(nn.Module):
             rotary_reference_(q, k, cos, sin, self.scale)
         else:
             q, k = rotary_reference(q, k, cos, sin, self.scale)
-        scale = 1.0 if self.scale is not None else self.level.head_width**-0.5
+        scale = 1.0 if self.scale is not None else self.level.head_dim**-0.5
         return add_residual(x, self.out_proj(self._attend(q, k, v, scale).flatten(-2)), spare)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:

@@ -84,9 +84,9 @@ def turns(size, heads, width, device):
 @given(data=st.data())
 def test_rotary(device, data):
     batch, height, width, heads = (data.draw(st.integers(1, top)) for top in (2, 4, 5, 3))
-    head_width = data.draw(st.sampled_from([16, 24, 48, 128]))
-    qkv = random(batch, height, width, 3, heads, head_width, device=device)
-    cos, sin = turns((height, width), heads, head_width // 4, device)
+    head_dim = data.draw(st.sampled_from([16, 24, 48, 128]))
+    qkv = random(batch, height, width, 3, heads, head_dim, device=device)
+    cos, sin = turns((height, width), heads, head_dim // 4, device)
     scale = torch.linspace(0.5, 10, heads, device=device)
 
     def apply(function):
@@ -248,7 +248,7 @@ def test_rooms_take_the_kernels_where_they_fit(monkeypatch):
     """On CUDA by themselves; here made to, in the interpreter."""
     if not choice.interpreted():
         pytest.skip("the GPU is tested instead")
-    level = Level(16, 1, head_width=16, kernel_size=3, ff_ratio=1)
+    level = Level(16, 1, head_dim=16, kernel_size=3, ff_ratio=1)
     torch.manual_seed(0)
     models = [
         HourglassTransformer(in_channels=1, levels=(level,), patch_size=1, cosine=True, backend=backend,

@@ -20,7 +20,7 @@ from recipes import theory
 def pipeline(source_noise=0.05):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        levels = (Level(32, 1, kernel_size=3, head_width=16),)
+        levels = (Level(32, 1, kernel_size=3, head_dim=16),)
         velocity = HourglassTransformer(in_channels=4, patch_size=1, levels=levels, mapping_width=16)
         for parameter in velocity.parameters():
             parameter.data.add_(0.05 * torch.randn(parameter.shape))

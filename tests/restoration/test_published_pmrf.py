@@ -24,7 +24,7 @@ def random(module, seed):
 
 
 def small_velocity():
-    levels = (Level(32, 1, kernel_size=3, head_width=16), Level(32, 1, "global", head_width=16))
+    levels = (Level(32, 1, kernel_size=3, head_dim=16), Level(32, 1, "global", head_dim=16))
     return HourglassTransformer(levels=levels, mapping_width=16, augmentation=True)
 
 

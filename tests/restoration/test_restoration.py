@@ -33,7 +33,7 @@ def filled(module, seed=0):
 
 def build(kind, **changes):
     torch.manual_seed(0)
-    levels = (Level(32, 1, kernel_size=3, head_width=16),)
+    levels = (Level(32, 1, kernel_size=3, head_dim=16),)
     parts = {"estimator": filled(UNet(widths=(8, 8), blocks=(1, 1)))}
     if kind is not PosteriorMean:
         channels, patch = (4, 1) if kind is LatentPMRF else (3, 4)

@@ -128,7 +128,7 @@ class Pairs(torch.utils.data.Dataset):
 
 def flow():
     torch.manual_seed(0)
-    levels = (Level(32, 1, head_width=16), Level(32, 1, attention="global", head_width=16))
+    levels = (Level(32, 1, head_dim=16), Level(32, 1, attention="global", head_dim=16))
     network = HourglassTransformer(in_channels=2, patch_size=1, levels=levels, mapping_width=16)
     nn.init.normal_(network.patch_out.proj.weight, std=0.1)  # else only the last layer has gradients at first
     return FlowTask(network, given_pairs)

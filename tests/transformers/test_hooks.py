@@ -10,7 +10,7 @@ FORMS = {"pmrf": {"patch_size": 2}, "latent": {"cosine": False, "depthwise": Tru
 
 
 def network_of(form):
-    levels = Level(32, 1, kernel_size=3, head_width=16), Level(48, 1, "global", head_width=16)
+    levels = Level(32, 1, kernel_size=3, head_dim=16), Level(48, 1, "global", head_dim=16)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = HourglassTransformer(in_channels=3, levels=levels, mapping_width=16, mapping_depth=1, **FORMS[form])

@@ -76,7 +76,7 @@ def published_weights(kinds=KINDS["pmrf"], seed=0):
 
 def model_of(kinds=KINDS["pmrf"]):
     levels = [
-        Level(width, depth, kind, kernel_size=KERNEL, window_size=WINDOW, head_width=HEAD)
+        Level(width, depth, kind, kernel_size=KERNEL, window_size=WINDOW, head_dim=HEAD)
         for width, depth, kind in zip(WIDTHS, DEPTHS, kinds)
     ]
     return HourglassTransformer(levels=levels, patch_size=PATCH, mapping_width=MAPPING, augmentation=True).eval()

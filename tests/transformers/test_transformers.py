@@ -28,7 +28,7 @@ def filled(module, seed=0, std=0.2):
 def tiny(**changes):
     arguments = {
         "in_channels": 3,
-        "levels": (Level(32, 1, kernel_size=3, head_width=16), Level(48, 1, "global", head_width=16)),
+        "levels": (Level(32, 1, kernel_size=3, head_dim=16), Level(48, 1, "global", head_dim=16)),
         "patch_size": 2,
         "mapping_width": 16,
         "mapping_depth": 1,
@@ -57,7 +57,7 @@ def test_parameter_counts_are_the_published_ones(build, published, tolerance):
 def restated_layer(layer, x, cond, *, cosine, depthwise):
     """One layer, image by image and query by query, from the published description."""
     w = {key: value.double() for key, value in layer.state_dict().items()}
-    heads, width, kernel = layer.self_attn.heads, layer.self_attn.level.head_width, 3
+    heads, width, kernel = layer.self_attn.heads, layer.self_attn.level.head_dim, 3
     height, breadth = x.shape[1:3]
 
     def norm(h, name):
@@ -108,7 +108,7 @@ def restated_layer(layer, x, cond, *, cosine, depthwise):
 
 @pytest.mark.parametrize(("cosine", "depthwise"), [(True, False), (False, True)])
 def test_a_layer_is_its_description(cosine, depthwise, generator):
-    level = Level(32, 1, kernel_size=3, head_width=16)
+    level = Level(32, 1, kernel_size=3, head_dim=16)
     layer = TransformerLayer(level, 8, cosine=cosine, depthwise=depthwise)
     filled(layer).double()
     x = torch.randn(2, 4, 5, 32, generator=generator, dtype=torch.float64)
@@ -134,7 +134,7 @@ def test_any_size(form, batch, height, width):
 
 def test_shifted_windows_alternate():
     """As k-diffusion counts: 0, 1, ... on the way down, on from there on the way up."""
-    level = Level(16, 3, "shifted_window", window_size=5, head_width=16)
+    level = Level(16, 3, "shifted_window", window_size=5, head_dim=16)
     model = tiny(levels=(level, level))
     shifts = [[layer.self_attn.shift for layer in stack] for stack in (model.down_levels[0], model.up_levels[0])]
     assert shifts == [[0, 2, 0], [2, 0, 2]]
@@ -177,7 +177,7 @@ def test_fourier_features_do_not_depend_on_the_global_state():
 DERIVED = {  # every kind of attention; the smallest sizes at which windows are cut at the border
     "pmrf": {},
     "latent": FORMS["latent"],
-    "shifted": {"levels": (Level(16, 2, "shifted_window", window_size=3, head_width=16),), "patch_size": 1},
+    "shifted": {"levels": (Level(16, 2, "shifted_window", window_size=3, head_dim=16),), "patch_size": 1},
 }
 
 
@@ -219,7 +219,7 @@ def test_bfloat16_autocast_is_close(generator):
 
 def test_checkpointing_changes_nothing(generator):
     kinds = ("neighborhood", "shifted_window", "none", "global")
-    levels = tuple(Level(16, 1, kind, kernel_size=3, window_size=3, head_width=16) for kind in kinds)
+    levels = tuple(Level(16, 1, kind, kernel_size=3, window_size=3, head_dim=16) for kind in kinds)
     model = filled(tiny(levels=levels, patch_size=1))
     x = torch.randn(1, 3, 8, 8, generator=generator)
     gradients = []
@@ -295,7 +295,7 @@ def test_bad_arguments(arguments, message):
 def test_bad_levels():
     with pytest.raises(ValueError, match="attention must be one of 'neighborhood', 'global', 'shifted_window', 'none'"):
         Level(64, 1, "window")
-    with pytest.raises(ValueError, match="width must be a multiple of head_width"):
+    with pytest.raises(ValueError, match="width must be a multiple of head_dim"):
         Level(100, 1)
     with pytest.raises(ValueError, match="depth must be at least 1"):
         Level(64, 0)
