@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,22 @@ if TYPE_CHECKING:
 def processes(device: str | torch.device | None = None) -> PartialState:
     """accelerate's view of the processes: .process_index, .num_processes, .is_main_process, .device.
 
-    `device` as in fit(): 'cpu', 'cuda', ...; None lets accelerate choose. The first call of a process decides.
+    `device` as in fit(): 'cpu', 'cuda', ...; None takes the accelerator, or the CPU where there is none: behind a
+    launcher, processes on CPUs exchange gradients by gloo. The first call of a process decides. RuntimeError where a
+    launcher started several processes that cannot train together.
     """
     try:
         from accelerate import PartialState
     except ImportError:
         raise ImportError("training needs accelerate: pip install 'pmrf-blocks[train]'") from None
-    return PartialState(cpu=device is not None and torch.device(device).type == "cpu")
+    chosen = torch.accelerator.current_accelerator(check_available=True) if device is None else torch.device(device)
+    state = PartialState(cpu=chosen is None or chosen.type == "cpu")
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if state.num_processes != started:  # each would train alone, on the others' files
+        raise RuntimeError(
+            f"{started} processes were started, but on {state.device} each is alone; choose --device cpu, or start one"
+        )
+    return state
 
 
 def once(work: Callable[[], object], device: str | torch.device | None = None) -> None:

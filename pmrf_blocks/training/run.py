@@ -53,7 +53,7 @@ class Run:
         self.config, self.task, self.folder = config, task, folder
         self.accelerator = Accelerator(
             mixed_precision="no",  # autocast is ours: accelerate fixes its own once for the whole process
-            cpu=device is not None and torch.device(device).type == "cpu",
+            cpu=state.device.type == "cpu",
             log_with=list(config.trackers) or None,
             project_dir=folder / "tensorboard",
         )

@@ -14,6 +14,7 @@ from typing import Any
 from pmrf_blocks.analysis.convergence import Curve
 from pmrf_blocks.plotting import new_figure, save_figure
 from pmrf_blocks.training.export import export
+from pmrf_blocks.training.processes import processes
 from recipes.common.evaluation import SCORES, FaceSet, Scores, restore
 from recipes.common.fitting import Place, finished, flow_ends, train_flow, world_size
 from recipes.common.page import CREDITS, FEATURES, header, scale_line
@@ -88,9 +89,7 @@ def run_curve(flow: Flow, pieces: int, place: Place, faces: FaceSet) -> list[Poi
 
 def leave_piece(left: Path, network: Any, step: int, seconds: float) -> None:
     """Keep a piece's weights for one process to measure: many must not wait for that."""
-    from accelerate import PartialState
-
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         folder = left / f"step-{step:08d}"
         export(network, folder)
         (folder / "seconds.json").write_text(json.dumps(seconds))

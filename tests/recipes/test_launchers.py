@@ -1,6 +1,8 @@
 """A recipe on two processes, started by torchrun and by `accelerate launch`."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,27 @@ ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def test_the_documented_line_distributes(image_folders, tmp_path):
+    """`torchrun --nproc-per-node 2 -m recipes.sim_vae --scale debug`, without --device: one run, one set of records."""
+    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "recipes.sim_vae"]
+    line += ["--scale", "debug", "--data", str(image_folders), "--runs", str(tmp_path)]
+    environment = {**os.environ, "PET_MASTER_PORT": free_port(), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (run,) = tmp_path.iterdir()
+    assert done.stdout.strip().splitlines() == [str(run)]  # one process speaks
+    assert json.loads((run / "config.json").read_text())["environment"]["processes"] == 2
+    steps = [json.loads(text)["step"] for text in (run / "stats.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert (run / "model/model.safetensors").exists()
 
 
 def launched(launcher, data, runs, *arguments):
