@@ -7,9 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from pmrf_blocks.experiments.provenance import PROVENANCE
 from pmrf_blocks.pretrained import locate, read_json
 from pmrf_blocks.restoration import BUNDLED
-from recipes.provenance import PROVENANCE
 
 # Which network of the pipeline is the export of which stage. The saved autoencoder has the encoder that the flow
 # was trained on, whatever became of its decoder, so it stands for the stage 'autoencoder'.

@@ -21,6 +21,7 @@ from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.data import ImageDataset, JoinedDataset, find_images
 from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.estimators import UNet
+from pmrf_blocks.experiments.provenance import PROVENANCE, describe_data, stage_provenance
 from pmrf_blocks.losses import EfficientNetLiteFeatures, PerceptualLoss
 from pmrf_blocks.restoration import PMRF, LatentPMRF
 from pmrf_blocks.training import (
@@ -40,7 +41,6 @@ from pmrf_blocks.training.export import export
 from pmrf_blocks.training.processes import once, processes
 from pmrf_blocks.training.randomness import seeded
 from pmrf_blocks.transformers import HourglassTransformer
-from recipes.provenance import PROVENANCE, describe_data, stage_provenance
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,9 @@ class Place:
 
 def fit_autoencoder(place: Place, stage: str, network: SimVAE, perceptual_weight: float) -> None:
     chain = place.chain
-    photos = ImageDataset(find_images(place.data / "photos"), size=chain.photo_size, crop=chain.crop, keep=True)
+    photos = ImageDataset(
+        find_images(place.data / "photos"), size=chain.photo_size, crop=chain.crop, flip=True, keep=True
+    )
     images = JoinedDataset(place.faces("train", crop=chain.crop), photos)
     perceptual = PerceptualLoss(EfficientNetLiteFeatures(), relative=True) if perceptual_weight else None
     task = AutoencoderTask(

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
+from docs.make.bundled_results import degrade
+from docs.make.theory_page import draw, markdown
 from pmrf_blocks.analysis import (
     Isometry,
     compare_sources,
@@ -35,8 +37,6 @@ from pmrf_blocks.plotting import save_figure
 from pmrf_blocks.restoration import LatentPMRF, load_restorer
 from pmrf_blocks.seeding import derive_generator
 from pmrf_blocks.training.environment import describe_environment
-from recipes.bundled_results import degrade
-from recipes.theory_page import draw, markdown
 
 QUANTILES = (0.05, 0.5, 0.95)
 COARSE = 8  # pixels a side of what the third measurement observes
@@ -186,7 +186,7 @@ def main(arguments: Arguments) -> None:
     if not isinstance(restorer, LatentPMRF):
         raise SystemExit(f"theory: {arguments.latent} is a {type(restorer).__name__}; theorem 2 is about a LatentPMRF")
     paths = find_images(arguments.data / "faces256" / arguments.split)[: arguments.limit]
-    dataset = ImageDataset(paths, size=restorer.size, flip=False)
+    dataset = ImageDataset(paths, size=restorer.size)
     images = torch.stack([dataset[number] for number in range(len(dataset))]).float() / 255.0
     numbers, ratios = measure(images, restorer, arguments)
     result = {

@@ -6,7 +6,7 @@ A file is what `pmrf-blocks evaluate --format json` writes, or the same by hand,
 
 `nfe` makes points of one method a curve. A score without a number is not available. `"reference": true` marks what no
 method could do, such as a reconstruction of the original: it is drawn, but does not compete. Result files of
-recipes/bundled_results.py are read too.
+docs/make/bundled_results.py are read too.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _number(value: Any) -> float | None:
 
 
 def _results(content: dict[str, Any], path: Path) -> list[Point]:
-    """Rows and sweep of a page that recipes/bundled_results.py wrote; intervals are one standard deviation wide."""
+    """Rows and sweep of a page that docs/make/bundled_results.py wrote; intervals are one standard deviation wide."""
     labels = content.get("labels", {})
     try:
         points = [
@@ -138,5 +138,5 @@ def _results(content: dict[str, Any], path: Path) -> list[Point]:
                 Point(f"{labels.get('latent', 'latent')}, noise {entry['source_noise']:g}", numbers, entry["steps"])
             )
     except (AttributeError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path} is no result of recipes/bundled_results.py: {error!r}") from None
+        raise EvaluationError(f"{path} is no result of docs/make/bundled_results.py: {error!r}") from None
     return points

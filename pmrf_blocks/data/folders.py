@@ -79,7 +79,7 @@ class ImageDataset(Dataset[Tensor]):
         *,
         size: int | None = None,
         crop: int | None = None,
-        flip: bool = True,
+        flip: bool = False,
         keep: bool = False,
     ) -> None:
         if not paths:

@@ -47,7 +47,7 @@ class TarImages(ImageDataset):
         index: str | Path | None = None,
         size: int | None = None,
         crop: int | None = None,
-        flip: bool = True,
+        flip: bool = False,
         keep: bool = False,
     ) -> None:
         self.tars = [str(tar) for tar in tars]

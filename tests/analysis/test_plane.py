@@ -148,7 +148,7 @@ def test_damaged_files_are_named(tmp_path, content, message):
 
 
 def results():
-    """As recipes/bundled_results.py writes it."""
+    """As docs/make/bundled_results.py writes it."""
 
     def row(psnr, fd):
         return {"psnr": {"mean": psnr, "sd": 0.5}, "fd": {"mean": fd, "sd": 0.0}}

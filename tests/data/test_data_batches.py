@@ -57,7 +57,7 @@ def folder(tmp_path):
 
 
 def test_crops_are_functions_of_the_seed(folder):
-    data = ImageDataset(find_images(folder), size=24, crop=16)
+    data = ImageDataset(find_images(folder), size=24, crop=16, flip=True)
     assert len(data) == 3
     a, b = data[SampleKey(0, 5)], data[SampleKey(0, 5)]
     assert a.shape == (3, 16, 16)
@@ -67,9 +67,19 @@ def test_crops_are_functions_of_the_seed(folder):
 
 
 def test_centre_square_without_crop(folder):
-    data = ImageDataset(find_images(folder), flip=False)
+    data = ImageDataset(find_images(folder))
     expected = np.asarray(Image.open(folder / "0.png"))[:, 5:35]
     assert np.array_equal(data[0].permute(1, 2, 0).numpy(), expected)
+
+
+def test_nothing_is_flipped_unless_asked(folder):
+    """An evaluation reads images as they are, whatever the seed of a sample."""
+    plain, flipped = (ImageDataset(find_images(folder), **options) for options in ({}, {"flip": True}))
+    expected = plain[0]
+    assert all(torch.equal(plain[SampleKey(0, seed)], expected) for seed in range(20))
+    mirrored = [torch.equal(flipped[SampleKey(0, seed)], expected.flip(-1)) for seed in range(20)]
+    assert any(mirrored)
+    assert not all(mirrored)
 
 
 def test_joined_sets_are_addressed_as_one(folder):

@@ -35,8 +35,8 @@ def packed(tmp_path):
 
 def test_equal_to_the_folder(packed):
     folder, tars = packed
-    files = ImageDataset(find_images(folder), size=32, crop=24)
-    inside = TarImages(tars, size=32, crop=24)
+    files = ImageDataset(find_images(folder), size=32, crop=24, flip=True)
+    inside = TarImages(tars, size=32, crop=24, flip=True)
     assert len(inside) == 5
     for index in range(5):
         assert torch.equal(inside[SampleKey(index, 9)], files[SampleKey(index, 9)])
@@ -52,8 +52,8 @@ def test_batches_and_their_resumption_are_those_of_a_folder(packed):
         loader = iter(torch.utils.data.DataLoader(dataset, batch_sampler=sampler, num_workers=2))
         return [next(loader) for _ in range(count)]
 
-    whole = batches(ImageDataset(find_images(folder), size=32, crop=24), 0, 5)
-    resumed = batches(TarImages(tars, size=32, crop=24), 3, 2)
+    whole = batches(ImageDataset(find_images(folder), size=32, crop=24, flip=True), 0, 5)
+    resumed = batches(TarImages(tars, size=32, crop=24, flip=True), 3, 2)
     assert all(torch.equal(a, b) for a, b in zip(whole[3:], resumed))
 
 

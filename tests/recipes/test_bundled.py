@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from docs.make.bundled_page import verdicts
+from docs.make.bundled_results import scale_weights
 from pmrf_blocks.restoration import PMRF, LatentPMRF, load_restorer
 from recipes.bundled import bundled, debug
-from recipes.bundled_card import CARD, card
-from recipes.bundled_page import verdicts
-from recipes.bundled_results import scale_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,10 +93,3 @@ def test_results_state_what_does_not_hold():
     fails = table(latent__psnr=22.0, latent__fd=9.0, latent__mse_ratio=2.5, vae__mmd=6.0)
     assert all("**Does not hold**" in line for line in verdicts(fails))
     assert sum(scale_weights()) == pytest.approx(1.0)
-
-
-def test_the_card_says_what_is_known():
-    provenance = json.loads((CARD.parent / "provenance.json").read_text())
-    text = card(provenance, {})
-    for stage, known in provenance["stages"].items():
-        assert f"| {stage} | {known['steps']:,} | {known['images']:,} |" in text

@@ -1,7 +1,7 @@
 """docs/models.md: the parameters of every preset against the published counts, and the names of its weights.
 
-    python -m recipes.models_page                  # writes docs/models.md; a test says when it is out of date
-    python -m recipes.models_page --names          # prints the names as JSON: tests/weight_names.json holds them
+    python -m docs.make.models_page                  # writes docs/models.md; a test says when it is out of date
+    python -m docs.make.models_page --names          # prints the names as JSON: tests/weight_names.json holds them
 
 Networks are built without memory (torch's meta device): it takes seconds. A new preset is one row of PRESETS.
 """
@@ -18,14 +18,14 @@ import torch
 import tyro
 from torch import nn
 
+from docs.make.weight_names import compact
 from pmrf_blocks.autoencoders import SDVAE, SimVAE
 from pmrf_blocks.estimators import UNet, difface_swinir, elir_rrdb, pmrf_swinir
 from pmrf_blocks.pretrained import CONFIG, read_json
 from pmrf_blocks.restoration import BUNDLED
 from pmrf_blocks.transformers import HourglassTransformer, latent_pmrf_hdit, pmrf_controlled_hdit, pmrf_hdit
-from recipes.weight_names import compact
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "models.md"
+PAGE = Path(__file__).resolve().parents[1] / "models.md"
 RELEASE = "official release"
 DIFFUSERS = "counted in diffusers"
 
@@ -126,7 +126,7 @@ def markdown() -> str:
     text = [
         "# Models",
         "",
-        "Made by `python -m recipes.models_page`; do not edit. Parameters of every preset, and the published count "
+        "Made by `python -m docs.make.models_page`; do not edit. Parameters of every preset, and the published count "
         "where there is one: to the digit where it was counted in code, else as rounded in print.",
     ]
     rooms = build_all()

@@ -108,7 +108,7 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         f"{result['images']} {CREDITS[result['split']]}, at {result['size']}x{result['size']}, degraded by the "
         f"blind-face degradation with {seeds}; models trained on synthetic faces; 25 Euler steps. "
-        f"Made by `python -m recipes.bundled_results`, commit {result['environment']['revision']}, "
+        f"Made by `python -m docs.make.bundled_results`, commit {result['environment']['revision']}, "
         f"{result['environment']['processor']}.",
         "",
         *score_rows(table, ROWS),

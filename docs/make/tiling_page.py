@@ -1,7 +1,7 @@
 """docs/tiling.md: how far tiles are from the untiled result, measured for every kind of autoencoder.
 
-    python -m recipes.tiling_page --data DIR                      # the networks of the table; writes docs/tiling.md
-    python -m recipes.tiling_page --data DIR --models FOLDER ...  # trained ones besides: what load_autoencoder reads
+    python -m docs.make.tiling_page --data DIR                      # the networks of the table; writes docs/tiling.md
+    python -m docs.make.tiling_page --data DIR --models FOLDER ...  # trained ones besides: what load_autoencoder reads
 
 DIR holds images. Networks of the table have the size of the one that ships and, but for that one, random weights.
 """
@@ -119,7 +119,7 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         "encoder's mean, and the decoder's image. "
         f"{count} image{'s' * (count > 1)} at {arguments.size}x{arguments.size}, float32; tiles in pixels. Networks "
         "of the shipped one's size; weights are random but where 'trained' is said. Made by "
-        f"`python -m recipes.tiling_page`, commit {environment['revision']}, {environment['processor']}.",
+        f"`python -m docs.make.tiling_page`, commit {environment['revision']}, {environment['processor']}.",
         "",
         f"| network | {' | '.join(header)} | sees the whole image |",
         "|---|" + "--:|" * len(header) + "---|",

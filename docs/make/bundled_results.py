@@ -1,7 +1,7 @@
 """Evidence for the bundled model: a table, a picture grid and the numbers as JSON, from held-out photographs.
 
-    python -m recipes.bundled_results --data DIR                    # writes docs/results/bundled.{md,json,jpg}
-    python -m recipes.bundled_results --data DIR --split val --name bundled-validation --noises
+    python -m docs.make.bundled_results --data DIR                    # writes docs/results/bundled.{md,json,jpg}
+    python -m docs.make.bundled_results --data DIR --split val --name bundled-validation --noises
 
 DIR holds faces256/test, aligned photographs of people, and faces256/val, synthetic faces as those trained on; no stage
 was trained on either. Every image is degraded by the blind-face degradation at the model's size, once for each seed.
@@ -20,6 +20,7 @@ import torch
 import tyro
 from torch import Tensor
 
+from docs.make.bundled_page import CREDITS, ROWS, SCORES, SHOWN, markdown, verdicts
 from pmrf_blocks.data import ImageDataset, find_images
 from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.metrics import (
@@ -34,7 +35,6 @@ from pmrf_blocks.metrics import (
 from pmrf_blocks.restoration import PMRF, LatentPMRF, comparison, load_restorer
 from pmrf_blocks.seeding import derive_generator
 from pmrf_blocks.training.environment import describe_environment
-from recipes.bundled_page import CREDITS, ROWS, SCORES, SHOWN, markdown, verdicts
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.models_page import PAGE, PRESETS, build_all, count, markdown, weight_names
-from recipes.weight_names import compact, expand
+from docs.make.models_page import PAGE, PRESETS, build_all, count, markdown, weight_names
+from docs.make.weight_names import compact, expand
 
 NAMES = json.loads((Path(__file__).parents[1] / "weight_names.json").read_text())
 PUBLISHED = [(room, name) for room, presets in PRESETS.items() for name in presets if presets[name].published]
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text() == markdown(), "run python -m recipes.models_page"
+    assert PAGE.read_text() == markdown(), "run python -m docs.make.models_page"
 
 
 def test_names_of_the_weights_stay():

@@ -1,6 +1,7 @@
 """The model card of the weights that ship: from what is known of their training and what was measured.
 
-python -m recipes.bundled_card        # writes pmrf_blocks/weights/bundled/README.md
+python -m docs.make.bundled_card                        # pmrf_blocks/weights/bundled/README.md anew
+python -m docs.make.bundled_card --runs RUNS/bundled    # provenance.json too, from the run folders of the stages
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pmrf_blocks.restoration import BUNDLED
-from recipes.bundled_page import ROWS, score_rows, seeds_in_words, verdicts
-from recipes.provenance import PROVENANCE
+import tyro
 
-ROOT = Path(__file__).resolve().parents[1]
+from docs.make.bundled_page import ROWS, score_rows, seeds_in_words, verdicts
+from pmrf_blocks.data import find_images
+from pmrf_blocks.experiments.provenance import PROVENANCE, describe_data, stage_provenance
+from pmrf_blocks.restoration import BUNDLED, load_restorer
+
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
 CARD = BUNDLED / "README.md"
 
@@ -83,12 +87,50 @@ def card(provenance: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(text) + "\n"
 
 
-def main() -> None:
+def known_now(folder: Path, runs: Path | None, data: Path | None) -> dict[str, Any]:
+    """What is known of the pipelines in `folder`: its provenance.json, with the stages that `runs` holds read anew.
+
+    Stage NAME is the folder RUNS/NAME, or the only one called RUNS/NAME-HASH. `data` is counted where it is given.
+    """
+    known = json.loads((folder / PROVENANCE).read_text())
+    if runs is not None:
+        found = {stage: run for stage in known["stages"] if (run := stage_folder(runs, stage)) is not None}
+        if not found:
+            raise ValueError(f"{runs} holds no run folder of {', '.join(known['stages'])}")
+        known["stages"] |= {stage: stage_provenance(run) for stage, run in found.items()}
+        pipelines = {"": load_restorer(folder), "pixel ": load_restorer(folder / "pixel")}
+        networks = {**dict(pipelines[""].named_children()), "pixel velocity": pipelines["pixel "].velocity}
+        known["parameters"] = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+        known["size"] = pipelines[""].size
+    if data is not None:
+        known["data"] = describe_data({name: len(find_images(data / name)) for name in ("faces256/train", "photos")})
+    return known
+
+
+def stage_folder(runs: Path, stage: str) -> Path | None:
+    places = [runs / stage, *runs.glob(f"{stage}-*")]
+    places = [place for place in places if (place / "config.json").is_file()]
+    if len(places) > 1:
+        raise ValueError(f"{runs} holds several runs of {stage}: {', '.join(place.name for place in places)}")
+    return places[0] if places else None
+
+
+def main(weights: Path = BUNDLED, results: Path = RESULTS, runs: Path | None = None, data: Path | None = None) -> None:
+    """Write the model card.
+
+    Args:
+        weights: Folder of the pipelines, where README.md and provenance.json go.
+        results: Folder of bundled.json and bundled-validation.json, the scores of docs/make/bundled_results.py.
+        runs: Folder with the run folders of the stages; provenance.json stays as it is when not given.
+        data: Folder with faces256/train and photos, to count the images anew.
+    """
+    known = known_now(weights, runs, data)
     names = ("bundled", "bundled-validation")
-    results = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in names}
-    CARD.write_text(card(json.loads((BUNDLED / PROVENANCE).read_text()), results))
-    print(CARD)
+    scores = {name: json.loads((results / f"{name}.json").read_text()) for name in names}
+    (weights / PROVENANCE).write_text(json.dumps(known, indent=2) + "\n")
+    (weights / "README.md").write_text(card(known, scores))
+    print(weights / "README.md")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

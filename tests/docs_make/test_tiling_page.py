@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recipes.tiling_page import NETWORKS, Arguments, errors, page, random, reason
+from docs.make.tiling_page import NETWORKS, Arguments, errors, page, random, reason
 
 
 def test_what_is_called_exact_is_and_what_is_not_is_measured():
