@@ -11,7 +11,7 @@ import functools
 import inspect
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -19,6 +19,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from pmrf_blocks.variants import from_path, import_path, is_path
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 Network = TypeVar("Network", bound="Pretrained")
@@ -102,7 +104,9 @@ class Pretrained:
 
     The constructor's arguments are recorded as they were given, defaults included, and written to config.json with
     the class's name. Dataclasses among them become JSON objects, which the constructor must take back. Loading is
-    strict. Weights may be stored in half precision; they are loaded into the network's own dtype. Arguments named in
+    strict. A class or function of one's own among the arguments is written as its import path, 'module:name', and
+    loaded from there where the caller names its module in `trusted_modules` (variants.py).
+    Weights may be stored in half precision; they are loaded into the network's own dtype. Arguments named in
     RUNTIME say how to compute, not what: they are not written, so that a model loads where its backend is missing.
     """
 
@@ -124,26 +128,42 @@ class Pretrained:
         cls.__init__ = recording  # type: ignore[method-assign]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write config.json and model.safetensors into `folder`, which is created."""
+        """Write config.json and model.safetensors into `folder`, which is created.
+
+        ValueError where an argument is a class or function that cannot be imported by a path.
+        """
         assert isinstance(self, nn.Module)
+        described = {name: _named(value) for name, value in self.config.items() if name not in self.RUNTIME}
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         weights = {key: value.contiguous() for key, value in self.state_dict().items()}
         # Not save_file(): it makes files that their owner alone can read, useless where a package is shared.
         (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-        described = {name: value for name, value in self.config.items() if name not in self.RUNTIME}
         config = {"class": type(self).__name__, **described}
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
-    def from_pretrained(cls: type[Network], path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> Network:
-        """The network in a folder or of a hub id, in eval mode; WeightsError says what is missing or damaged."""
+    def from_pretrained(
+        cls: type[Network],
+        path_or_repo: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        trusted_modules: Collection[str] = (),
+    ) -> Network:
+        """The network in a folder or of a hub id, in eval mode; WeightsError says what is missing or damaged.
+
+        `trusted_modules` names modules or packages outside pmrf_blocks whose code config.json may import and run.
+        """
         folder = locate(path_or_repo)
         config = read_json(folder / CONFIG)
         named = config.pop("class", cls.__name__)
         if named != cls.__name__:
             raise WeightsError(f"{folder / CONFIG} describes a {named}, not a {cls.__name__}")
-        make = cast("Callable[[], nn.Module]", functools.partial(cls, **config))
+        try:
+            arguments = {name: _imported(value, trusted_modules) for name, value in config.items()}
+        except ValueError as error:
+            raise WeightsError(f"{folder / CONFIG}: {error}") from None
+        make = cast("Callable[[], nn.Module]", functools.partial(cls, **arguments))
         state_dict = read_safetensors(folder / WEIGHTS)
         model = build_network(make, state_dict, config=folder / CONFIG, weights=folder / WEIGHTS)
         return cast("Network", model.to(device))
@@ -189,7 +209,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types for an argument."""
+    """JSON's own types for an argument; classes and functions stay what they are."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, (list, tuple)):
@@ -197,3 +217,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+def _named(value: Any) -> Any:
+    """Classes and functions of a plain value by their import paths."""
+    if isinstance(value, list):
+        return [_named(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _named(item) for key, item in value.items()}
+    return import_path(value) if callable(value) else value
+
+
+def _imported(value: Any, trusted_modules: Collection[str]) -> Any:
+    """The inverse of _named()."""
+    if isinstance(value, list):
+        return [_imported(item, trusted_modules) for item in value]
+    if isinstance(value, dict):
+        return {key: _imported(item, trusted_modules) for key, item in value.items()}
+    return from_path(value, trusted_modules=trusted_modules) if is_path(value) else value
