@@ -31,6 +31,12 @@ class WeightsError(ValueError):
     """A weight file that is missing, damaged, or made for another network."""
 
 
+def plain_class(kind: type) -> type:
+    """The class whose place a fast class of kernels/ has taken, under whose name a network is saved; any other class
+    is its own. (What derives from a fast class, as a parametrised module does, is another class.)"""
+    return vars(kind).get("plain_class", kind)
+
+
 def check_keys(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
     """Raise WeightsError naming the first ten missing, unexpected and misshapen entries of `state_dict`."""
     own = model.state_dict()
@@ -139,7 +145,7 @@ class Pretrained:
         weights = {key: value.contiguous() for key, value in self.state_dict().items()}
         # Not save_file(): it makes files that their owner alone can read, useless where a package is shared.
         (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-        config = {"class": type(self).__name__, **described}
+        config = {"class": plain_class(type(self)).__name__, **described}
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod

@@ -18,6 +18,13 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
 
 
+def missing() -> str | None:
+    """None where the kernels can run at all, on a GPU or in Triton's interpreter, else the reason why not."""
+    if find_spec("triton") is None:
+        return "the package triton is not installed (pip install triton; torch for CUDA brings it along)"
+    return None if interpreted() else unavailable()
+
+
 @lru_cache(maxsize=1)
 def unavailable() -> str | None:
     """None where the kernels can run on this machine's GPU, else the reason why not. Probed once."""

@@ -13,19 +13,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmrf_blocks.kernels.choice import forward_mode
+from pmrf_blocks.kernels.swap import Rule
 
 LEAST = 2**24  # multiplications; of fewer, what an operator's call takes itself decides
 
 
-class Linear(nn.Linear):
+class FastLinear(nn.Linear):
     """nn.Linear, equal up to rounding; training, other devices and other precisions go its own way."""
+
+    plain_class = nn.Linear
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
 
-class HalvedLinear(Linear):
-    """Linear for an output that is used in two halves: forward() gives both, (..., out_features / 2).
+class HalvedLinear(FastLinear):
+    """FastLinear for an output that is used in two halves: forward() gives both, (..., out_features / 2).
 
     In inference on a processor each is a product of its own: what comes next goes through contiguous halves, and may
     overwrite them. Under autocast that would cast the weight at every call, which keeps copies of whole weights alone.
@@ -66,3 +69,6 @@ def onednn_available() -> bool:
     """Whether this build of torch has oneDNN's operator. Elsewhere than on x86 it was not timed."""
     there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return there and platform.machine().lower() in ("x86_64", "amd64")
+
+
+RULES = (Rule(FastLinear),)

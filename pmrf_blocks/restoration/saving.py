@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from pmrf_blocks.pretrained import CONFIG, WeightsError, locate, read_json
+from pmrf_blocks.pretrained import CONFIG, WeightsError, locate, plain_class, read_json
 
 # Classes that a config.json may name. Nothing else is imported, whatever a downloaded file says.
 NETWORKS = {
@@ -45,21 +45,20 @@ class SavedPipeline:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         networks = dict(self.named_children())
+        kinds = {name: plain_class(type(network)).__name__ for name, network in networks.items()}
         for name in shared:
             if not (folder.parent / name / CONFIG).is_file():
                 raise ValueError(f"shared network {name!r} is not in {folder.parent}")
         for name, network in networks.items():
-            if type(network).__name__ not in NETWORKS:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(NETWORKS)} to be saved; got {type(network).__name__}"
-                )
+            if kinds[name] not in NETWORKS:
+                raise ValueError(f"{name} must be one of {', '.join(NETWORKS)} to be saved; got {kinds[name]}")
             if name in shared:
                 continue
             stored: Any = network if dtype is None else copy.deepcopy(network).to(dtype)
             stored.save_pretrained(folder / name)
         config = {
             "pipeline": type(self).__name__,
-            "networks": {name: type(network).__name__ for name, network in networks.items()},
+            "networks": kinds,
             "settings": {name: getattr(self, name) for name in SETTINGS},
             **({"shared": list(shared)} if shared else {}),
         }

@@ -13,7 +13,7 @@ from pmrf_blocks.attention import (
     neighborhood_attention_2d,
     shifted_window_attention_2d,
 )
-from pmrf_blocks.kernels import Linear, fits, may_reuse, rotary, rotary_reference, rotary_reference_, unavailable
+from pmrf_blocks.kernels import fits, may_reuse, rotary, rotary_reference, rotary_reference_, unavailable
 from pmrf_blocks.transformers.groups import decayed
 from pmrf_blocks.transformers.layers import AdaRMSNorm, DepthwiseConv, FeedForward, add_residual, zero_init
 
@@ -71,12 +71,12 @@ class SelfAttention(nn.Module):
         self.backend = self.global_backend = "auto"
         self.heads = level.width // level.head_dim
         self.norm = AdaRMSNorm(level.width, cond_width)
-        self.qkv_proj = decayed(Linear(level.width, 3 * level.width, bias=False))
+        self.qkv_proj = decayed(nn.Linear(level.width, 3 * level.width, bias=False))
         self.conv = decayed(DepthwiseConv(3 * level.width)) if depthwise else None
         self.scale = nn.Parameter(torch.full((self.heads,), COSINE_INIT)) if cosine else None
         self.fused = unavailable() is None
         self.pos_emb = AxialRoPE(level.head_dim, self.heads)
-        self.out_proj = decayed(zero_init(Linear(level.width, level.width, bias=False)))
+        self.out_proj = decayed(zero_init(nn.Linear(level.width, level.width, bias=False)))
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
         spare = may_reuse(self)

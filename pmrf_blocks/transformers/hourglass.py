@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pmrf_blocks.attention import axial_positions, resolve_backend, resolve_global_backend
-from pmrf_blocks.kernels import Linear
 from pmrf_blocks.pretrained import Pretrained
 from pmrf_blocks.transformers.block import Level, SelfAttention, TransformerLayer
 from pmrf_blocks.transformers.groups import mapping, parameter_groups
@@ -86,10 +85,10 @@ class HourglassTransformer(nn.Module, Pretrained):
         self.multiple = patch_size * 2 ** (len(specs) - 1)
 
         self.time_emb = FourierFeatures(1, mapping_width)
-        self.time_in_proj = Linear(mapping_width, mapping_width, bias=False)
+        self.time_in_proj = nn.Linear(mapping_width, mapping_width, bias=False)
         if augmentation:
             self.aug_emb = FourierFeatures(AUGMENTATION_FEATURES, mapping_width)
-            self.aug_in_proj = Linear(mapping_width, mapping_width, bias=False)
+            self.aug_in_proj = nn.Linear(mapping_width, mapping_width, bias=False)
         self.augmentation = augmentation
         self.mapping = mapping(MappingNetwork(mapping_depth, mapping_width, 3 * mapping_width))
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels import HalvedLinear, Linear, fits, may_reuse, rms_norm, rms_norm_reference, unavailable
+from pmrf_blocks.kernels import HalvedLinear, fits, may_reuse, rms_norm, rms_norm_reference, unavailable
 from pmrf_blocks.transformers.groups import decayed, mapping
 
 EPS = 1e-6
@@ -37,7 +37,7 @@ class AdaRMSNorm(nn.Module):
 
     def __init__(self, width: int, cond_width: int) -> None:
         super().__init__()
-        self.linear = mapping(decayed(zero_init(Linear(cond_width, width, bias=False))))
+        self.linear = mapping(decayed(zero_init(nn.Linear(cond_width, width, bias=False))))
         self.fused = unavailable() is None
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
@@ -83,9 +83,9 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False) -> None:
         super().__init__()
         self.norm = RMSNorm(width) if cond_width is None else AdaRMSNorm(width, cond_width)
-        self.up_proj = decayed((Linear if depthwise else HalvedLinear)(width, 2 * hidden, bias=False))
+        self.up_proj = decayed((nn.Linear if depthwise else HalvedLinear)(width, 2 * hidden, bias=False))
         self.conv = decayed(DepthwiseConv(2 * hidden)) if depthwise else None
-        self.down_proj = decayed(zero_init(Linear(hidden, width, bias=False)))
+        self.down_proj = decayed(zero_init(nn.Linear(hidden, width, bias=False)))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         spare = may_reuse(self)

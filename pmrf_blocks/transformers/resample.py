@@ -6,7 +6,6 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels import Linear
 from pmrf_blocks.transformers.groups import decayed
 from pmrf_blocks.transformers.layers import zero_init
 
@@ -17,7 +16,7 @@ class TokenMerge(nn.Module):
     def __init__(self, in_width: int, out_width: int, patch: int = 2) -> None:
         super().__init__()
         self.patch = patch
-        self.proj = decayed(Linear(in_width * patch**2, out_width, bias=False))
+        self.proj = decayed(nn.Linear(in_width * patch**2, out_width, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.proj(rearrange(x, "b (h p) (w q) c -> b h w (p q c)", p=self.patch, q=self.patch))
@@ -29,7 +28,7 @@ class TokenSplit(nn.Module):
     def __init__(self, in_width: int, out_width: int, patch: int = 2) -> None:
         super().__init__()
         self.patch = patch
-        self.proj = decayed(Linear(in_width, out_width * patch**2, bias=False))
+        self.proj = decayed(nn.Linear(in_width, out_width * patch**2, bias=False))
         self.fac = nn.Parameter(torch.full((1,), 0.5))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -56,7 +55,7 @@ class PatchOut(nn.Module):
     def __init__(self, width: int, channels: int, patch: int) -> None:
         super().__init__()
         self.patch = patch
-        self.proj = decayed(zero_init(Linear(width, channels * patch**2, bias=False)))
+        self.proj = decayed(zero_init(nn.Linear(width, channels * patch**2, bias=False)))
 
     def forward(self, x: Tensor) -> Tensor:
         return rearrange(self.proj(x), "b h w (p q c) -> b (h p) (w q) c", p=self.patch, q=self.patch)

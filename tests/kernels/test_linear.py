@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pmrf_blocks.kernels import HalvedLinear, Linear, linear
+from pmrf_blocks.kernels import FastLinear, HalvedLinear, linear
 
 pytestmark = pytest.mark.skipif(not linear.onednn_available(), reason="torch has no oneDNN operators here")
 
 
-def layer(width=64, out=256, *, bias=True) -> Linear:
+def layer(width=64, out=256, *, bias=True) -> FastLinear:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Linear(width, out, bias=bias)
+        return FastLinear(width, out, bias=bias)
 
 
 def tokens(*shape):
@@ -71,7 +71,7 @@ def test_what_oneDNN_is_not_asked_for():
 @given(st.integers(1, 20), st.integers(1, 20), st.booleans(), st.sampled_from(["bf16", "grad", "no"]))
 def test_halves_are_those_of_the_whole(width, half, bias, way):
     own, x = HalvedLinear(width, 2 * half, bias=bias), tokens(5, width)
-    want = Linear.forward(own, x).detach()
+    want = FastLinear.forward(own, x).detach()
     with torch.set_grad_enabled(way == "grad"), torch.autocast("cpu", torch.bfloat16, enabled=way == "bf16"):
         got = own(x)
     assert [part.shape[-1] for part in got] == [half, half]
