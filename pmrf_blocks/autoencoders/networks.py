@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pmrf_blocks.autoencoders.blocks import BLOCKS, PixelAttention, ResBlock
 from pmrf_blocks.autoencoders.norms import NORMS, norm_silu
-from pmrf_blocks.autoencoders.resize import UPSAMPLERS, Downsample
+from pmrf_blocks.autoencoders.resize import UPSAMPLERS, Downsample, ResidualConv
 from pmrf_blocks.kernels import is_plain
 
 MIDDLES = ("conv", "attention")
@@ -31,6 +31,7 @@ class Design:
     resize: str = "fused"
     upsample: str = "nearest"
     block: str = "simple"
+    residual: bool = False
 
     def __post_init__(self) -> None:
         for name, valid in (
@@ -43,6 +44,12 @@ class Design:
 
     def make_norm(self, channels: int) -> nn.Module:
         return NORMS[self.norm](channels, self.norm_groups)
+
+    def make_conv(self, in_channels: int, out_channels: int, *, carried: int | None = None) -> nn.Conv2d:
+        """The first or the last convolution of a network; see ResidualConv."""
+        if self.residual:
+            return ResidualConv(in_channels, out_channels, carried=carried)
+        return nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def make_blocks(self, in_channels: int, out_channels: int, count: int) -> nn.ModuleList:
         """`count` residual blocks, the first of which changes the channels."""
@@ -117,8 +124,8 @@ class Encoder(Chain):
     ) -> None:
         super().__init__()
         separate = design.resize == "separate"
-        down = partial(Downsample, asymmetric=separate)
-        self.conv_in = nn.Conv2d(in_channels, channels[0], 3, padding=1)
+        down = partial(Downsample, asymmetric=separate, residual=design.residual)
+        self.conv_in = design.make_conv(in_channels, channels[0])
         self.down_blocks = nn.ModuleList()
         for i, width in enumerate(channels):
             before = channels[max(i - 1, 0)] if separate else width
@@ -128,7 +135,7 @@ class Encoder(Chain):
         self.mid_block = Middle(channels[-1], middle, design)
         if design.block == "sd":
             self.conv_norm_out = design.make_norm(channels[-1])
-        self.conv_out = nn.Conv2d(channels[-1], out_channels, 3, padding=1)
+        self.conv_out = design.make_conv(channels[-1], out_channels, carried=out_channels // 2)  # the mean
 
     def steps(self) -> Iterator[Step]:
         yield self.conv_in
@@ -149,17 +156,18 @@ class Decoder(Chain):
         super().__init__()
         separate = design.resize == "separate"
         widths = list(reversed(channels))
-        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        self.conv_in = design.make_conv(in_channels, widths[0])
         self.mid_block = Middle(widths[0], middle, design)
         self.up_blocks = nn.ModuleList()
         for i, width in enumerate(widths):
             before = widths[max(i - 1, 0)] if separate else width
             last = i + 1 == len(widths)
-            resize = None if last else UPSAMPLERS[design.upsample](width, width if separate else widths[i + 1])
+            up = partial(UPSAMPLERS[design.upsample], residual=design.residual)
+            resize = None if last else up(width, width if separate else widths[i + 1])
             self.up_blocks.append(Level(design.make_blocks(before, width, blocks), upsampler=resize))
         if design.block == "sd":
             self.conv_norm_out = design.make_norm(widths[-1])
-        self.conv_out = nn.Conv2d(widths[-1], out_channels, 3, padding=1)
+        self.conv_out = design.make_conv(widths[-1], out_channels)
 
     def steps(self) -> Iterator[Step]:
         yield self.conv_in

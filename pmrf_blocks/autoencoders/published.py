@@ -129,6 +129,8 @@ def save_diffusers(model: SimVAE, folder: str | Path) -> None:
     }
     levels = len(own["channels"])
     middle = (design.middle, own["middle_blocks"])
+    if design.residual:
+        raise ValueError("diffusers has no autoencoder with residual=True: its file would load at other values")
     if (design.block, design.norm, design.resize, design.upsample) == ("sd", "group", "separate", "nearest") and (
         middle in (("attention", 3), ("conv", 2))
     ):

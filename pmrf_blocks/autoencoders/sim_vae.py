@@ -27,6 +27,8 @@ class SimVAE(nn.Module, Pretrained):
         resize: 'fused' (the resizing layer changes the channels) or 'separate' (the block after it does).
         upsample: 'nearest' (then convolution) or 'pixel_shuffle'.
         block: 'simple' (one norm, one activation) or 'sd' (two of each, and one more before the last convolution).
+        residual: shortcuts without parameters around each resizing layer, the first and the last convolution: pixels
+            of a square become channels, or channels pixels, averaged or repeated (DC-AE's; no part of the paper).
         quant_conv: 1x1 convolutions on the moments and before the decoder, as in SD-VAE's first releases.
         scaling_factor, shift_factor: latents that a flow sees are (z - shift_factor) * scaling_factor.
 
@@ -47,13 +49,14 @@ class SimVAE(nn.Module, Pretrained):
         resize: str = "fused",
         upsample: str = "nearest",
         block: str = "simple",
+        residual: bool = False,
         quant_conv: bool = False,
         image_channels: int = 3,
         scaling_factor: float = 1.0,
         shift_factor: float = 0.0,
     ) -> None:
         super().__init__()
-        design = Design(norm, norm_groups, middle, resize, upsample, block)
+        design = Design(norm, norm_groups, middle, resize, upsample, block, residual)
         sizes = {
             "latent_channels": latent_channels,
             "blocks_per_level": blocks_per_level,
