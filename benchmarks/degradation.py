@@ -51,8 +51,8 @@ def with_opencv(x: Tensor, parameters: BlindFaceParameters) -> Build:
 
 
 def mean_difference(ours: Tensor, theirs: Tensor) -> float:
-    """Mean difference, of which less than one grey level is allowed: OpenCV's cosine transform is in integers, so now
-    and then a coefficient near the middle of two quantisation steps takes the other one, and its 8x8 block differs."""
+    """Mean difference, of which less than one grey level is allowed: float32 sums in another order round a pixel
+    otherwise now and then before JPEG, whose coefficients may then take the next step."""
     return float((ours - theirs).abs().mean())
 
 

@@ -6,7 +6,7 @@ blur.py        gaussian_kernel(), GaussianBlur
 shrinking_blur.py  both in one, quickly
 resize.py      Resize
 noise.py       GaussianNoise, RandomMask, Greyscale
-jpeg.py        JPEG
+jpeg.py        JPEG, by cosine_transform.py
 
 Pipelines by name: PIPELINES, build_degradation().
 """

@@ -48,7 +48,8 @@ class BlindFaceDegradation:
             them as they are.
         isotropic, grey: probabilities.
         noise: range of the noise's standard deviation, of 255.
-        quality: range of whole JPEG qualities, both ends included.
+        quality: range of whole JPEG qualities, both ends included. The papers say 30 to 100; PMRF's code cuts
+            uniform numbers off and so never draws 100: (30, 99).
     """
 
     def __init__(

@@ -1,11 +1,11 @@
-"""What baseline JPEG loses: colour transform, 4:2:0 chroma, 8x8 DCT and quantisation, as libjpeg computes them.
+"""What baseline JPEG loses, to the bit of libjpeg: colour transform, 4:2:0 chroma, 8x8 DCT, quantisation and back.
 
 Entropy coding loses nothing and is left out. Runs on any device, on whole batches, with a quality for each image.
+All arithmetic is of whole numbers that float32 or float64 hold exactly, so results do not depend on the device.
 """
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import torch
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pmrf_blocks.degradations.checks import check_images, per_image
+from pmrf_blocks.degradations.cosine_transform import quantize
 
 # ITU-T T.81, annex K.1: the tables that libjpeg scales by quality.
 LUMA_TABLE = (
@@ -35,16 +36,25 @@ CHROMA_TABLE = (
     (99, 99, 99, 99, 99, 99, 99, 99),
     (99, 99, 99, 99, 99, 99, 99, 99),
 )
-# JFIF: full-range BT.601.
-TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
-MARGIN = 1e-3
-TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
+ONE = 65536.0  # libjpeg's constants have 16 bits behind the point
+# JFIF's full-range BT.601. Sums with 8-bit pixels have 24 bits, which float32 holds.
+TO_LUMA = (19595 / ONE, 38470 / ONE, 7471 / ONE)
+TO_BLUE = (-11059 / ONE, -21709 / ONE, 32768 / ONE)
+TO_RED = (32768 / ONE, -27439 / ONE, -5329 / ONE)
+RED_OF_RED, BLUE_OF_BLUE = 91881 / ONE, 116130 / ONE
+GREEN_OF_BLUE, GREEN_OF_RED = -22554 / ONE, -46802 / ONE
+HALF, BELOW_HALF = 0.5, 32767 / ONE  # chroma rounds its halves down
 
 
 class JPEG:
-    """Compress and decompress: (B, 3, H, W) in [0, 1] to the same, on the 8-bit grid.
+    """Compress and decompress: (B, 3, H, W) in [0, 1] to the same, on the 8-bit grid, as Pillow and OpenCV do by
+    default (libjpeg-turbo, 4:2:0, baseline tables) to the bit.
 
-    `quality` is libjpeg's, 1 to 100, one or one an image; fractions are cut off.
+    Arguments:
+        quality: libjpeg's, 1 to 100, one number or a tensor (B,) of one an image; fractions are cut off.
+
+    Pixels are rounded to 8 bits first. The result has no gradient: every step rounds. ValueError for images of another
+    shape or dtype and for qualities out of range.
     """
 
     def __init__(self, quality: float | Tensor) -> None:
@@ -58,68 +68,64 @@ class JPEG:
 def compress(x: Tensor, quality: Tensor) -> Tensor:
     """JPEG of images (B, 3, H, W) in [0, 1] at whole qualities (B,)."""
     height, width = x.shape[-2:]
-    forward, inverse, tables = _constants(x.dtype, x.device)
+    steps = quantization_steps(quality)
+    r, g, b = (x * 255.0).round().clamp(0, 255).unbind(1)
+    luma = _weigh((r, g, b), TO_LUMA, HALF) - 128.0
+    chroma = torch.stack([_weigh((r, g, b), weights, BELOW_HALF) for weights in (TO_BLUE, TO_RED)], 1)
+    luma = quantize(F.pad(luma[:, None], (0, -width % 8, 0, -height % 8), mode="replicate"), steps[:, 0])
+    luma = luma[:, 0, :height, :width] + 128.0
+    blue, red = _double(_quantize_chroma(chroma, steps[:, 1]))[..., :height, :width].unbind(1)
+    both = (
+        luma + _weigh((red,), (RED_OF_RED,), HALF),
+        luma + _weigh((blue, red), (GREEN_OF_BLUE, GREEN_OF_RED), HALF),
+        luma + _weigh((blue,), (BLUE_OF_BLUE,), HALF),
+    )
+    return torch.stack(both, 1).clamp_(0, 255).div_(255.0)
+
+
+def quantization_steps(quality: Tensor) -> Tensor:
+    """Steps of luma and chroma, (B, 2, 8, 8), whole numbers in [1, 255], at whole qualities (B,) in [1, 100]."""
     scale = torch.where(quality < 50, (5000.0 / quality).floor(), 200.0 - 2.0 * quality).view(-1, 1, 1, 1)
-    steps = ((tables * scale + 50.0) / 100.0).floor().clamp(1, 255)  # (B, 2, 8, 8)
-    pixels = (x * 255.0).round().clamp(0, 255)
-    pixels = F.pad(pixels, (0, -width % 16, 0, -height % 16), mode="replicate")
-    ycbcr = torch.einsum("ij,bjhw->bihw", forward, pixels)
-    luma = quantize(_round(ycbcr[:, :1]) - 128.0, steps[:, :1])
-    chroma = quantize(_halve(_round(ycbcr[:, 1:])), steps[:, 1:])
-    # libjpeg interpolates chroma from the samples that belong to the image, not from the padding.
-    chroma = chroma[..., : -(-height // 2), : -(-width // 2)]
-    chroma = _double(chroma)
-    both = torch.cat((luma[..., :height, :width] + 128.0, chroma[..., :height, :width]), 1)
-    return _round(torch.einsum("ij,bjhw->bihw", inverse, both)).clamp(0, 255) / 255.0
+    return ((_tables(quality.dtype, quality.device) * scale + 50.0) / 100.0).floor().clamp(1, 255)
 
 
-def quantize(plane: Tensor, steps: Tensor) -> Tensor:
-    """8x8 DCT of (B, C, H, W), H and W multiples of 8, rounded to steps (B, 1, 8, 8), and back, to whole numbers."""
-    basis = _dct_basis(plane.dtype, plane.device)
-    batch, channels, height, width = plane.shape
-    blocks = plane.view(batch, channels, height // 8, 8, width // 8, 8)
-    coefficients = torch.einsum("ux,bcixjy,vy->bciujv", basis, blocks, basis)
-    step = steps[:, :, None, :, None, :]
-    # to the nearest step, halves away from zero; the margin stands for what float32 loses of an exact half
-    level = (coefficients.abs() / step + (0.5 + MARGIN)).floor()
-    coefficients = level * step * coefficients.sign()
-    blocks = torch.einsum("ux,bciujv,vy->bcixjy", basis, coefficients, basis)
-    return _round(blocks.reshape(plane.shape) + MARGIN).clamp(-128, 127)
+def _weigh(planes: tuple[Tensor, ...], weights: tuple[float, ...], bias: float) -> Tensor:
+    """floor(sum of weights * planes + bias); sums of products, as reduced precision may enter a matrix product."""
+    total = planes[0] * weights[0]
+    for plane, weight in zip(planes[1:], weights[1:]):
+        total.add_(plane, alpha=weight)
+    return total.add_(bias).floor_()
+
+
+def _quantize_chroma(chroma: Tensor, steps: Tensor) -> Tensor:
+    """Chroma (B, 2, H, W) halved, padded to whole blocks and quantised: (B, 2, ceil(H / 2), ceil(W / 2)).
+
+    libjpeg repeats the last column before it halves, and the last row after.
+    """
+    height, width = chroma.shape[-2:]
+    small = _halve(F.pad(chroma, (0, -width % 16, 0, height % 2), mode="replicate"))
+    low, narrow = -(-height // 2), -(-width // 2)
+    return quantize(F.pad(small, (0, 0, 0, -low % 8), mode="replicate"), steps)[..., :low, :narrow]
 
 
 def _halve(chroma: Tensor) -> Tensor:
     """Mean of 2x2 samples as libjpeg rounds it: up in odd columns, down in even ones."""
-    total = F.avg_pool2d(chroma, 2) * 4.0
-    bias = 1.0 + torch.arange(total.shape[-1], device=chroma.device, dtype=chroma.dtype) % 2
-    return ((total + bias) / 4.0).floor()
+    bias = (1.0 + torch.arange(chroma.shape[-1] // 2, device=chroma.device, dtype=chroma.dtype) % 2) / 4.0
+    return F.avg_pool2d(chroma, 2).add_(bias).floor_()
 
 
 def _double(chroma: Tensor) -> Tensor:
-    """Twice the size by libjpeg's triangle filter (its 'fancy upsampling'), which rounds a half down in odd columns."""
+    """Twice the size by libjpeg's triangle filter (its 'fancy upsampling'), which rounds a half down in odd columns;
+    planes of one or two columns are repeated instead."""
     size = (2 * chroma.shape[-2], 2 * chroma.shape[-1])
+    if chroma.shape[-1] <= 2:
+        return F.interpolate(chroma, size, mode="nearest")
     fine = F.interpolate(chroma, size, mode="bilinear", align_corners=False)
     bias = (8.0 - torch.arange(size[1], device=chroma.device, dtype=chroma.dtype) % 2) / 16.0
-    return (fine + bias).floor()
-
-
-def _round(x: Tensor) -> Tensor:
-    """To the nearest whole number, halves up, as libjpeg's integer arithmetic does."""
-    return (x + 0.5).floor()
+    return fine.add_(bias).floor_()
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    tables = torch.tensor((LUMA_TABLE, CHROMA_TABLE), dtype=dtype, device=device)[None]
-    return torch.tensor(TO_YCBCR, dtype=dtype, device=device), torch.tensor(TO_RGB, dtype=dtype, device=device), tables
-
-
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def _dct_basis(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Orthonormal DCT-II, rows are frequencies."""
-    rows = [
-        [math.sqrt((1 if u == 0 else 2) / 8) * math.cos((2 * x + 1) * u * math.pi / 16) for x in range(8)]
-        for u in range(8)
-    ]
-    return torch.tensor(rows, dtype=dtype, device=device)
+def _tables(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor((LUMA_TABLE, CHROMA_TABLE), dtype=dtype, device=device)[None]

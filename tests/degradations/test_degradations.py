@@ -1,6 +1,5 @@
 """Degradations against OpenCV, Pillow and plain formulas."""
 
-import io
 import math
 
 import cv2
@@ -9,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from skimage.data import astronaut
 
 from pmrf_blocks.degradations import (
@@ -24,7 +22,6 @@ from pmrf_blocks.degradations import (
     build_degradation,
     gaussian_kernel,
 )
-from pmrf_blocks.degradations.jpeg import compress
 
 
 def photograph(height, width, left=150):
@@ -74,31 +71,6 @@ def test_bilinear_is_opencvs_inter_linear(height, width, new):
     torch.testing.assert_close(Resize(*new)(x), from_cv(expected), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("quality", [1, 10, 30, 50, 75, 92, 100])
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (61, 47), (17, 9), (1, 1)])
-def test_jpeg_is_libjpegs(quality, height, width):
-    x = photograph(height, width)
-    buffer = io.BytesIO()
-    Image.fromarray((to_cv(x) * 255).round().astype(np.uint8)).save(
-        buffer, "JPEG", quality=quality, subsampling="4:2:0"
-    )
-    expected = from_cv(np.array(Image.open(buffer))).float()
-    difference = (JPEG(quality)(x) * 255 - expected).abs()
-    # libjpeg's integer transform rounds otherwise now and then, which moves a coefficient by one step
-    assert float(difference.mean()) < 0.7
-    if min(height, width) == 64:
-        assert float(difference.mean()) < 0.35
-        assert float((difference > 3).float().mean()) < 0.02
-
-
-def test_jpeg_qualities_are_per_image():
-    x = photograph(32, 32).expand(3, -1, -1, -1)
-    qualities = torch.tensor([20.0, 50.0, 90.0])
-    together = compress(x, qualities)
-    for i in range(3):
-        assert torch.equal(together[i : i + 1], compress(x[:1], qualities[i : i + 1]))
-
-
 def test_greyscale_is_opencvs():
     x = photograph(20, 20)
     expected = cv2.cvtColor(to_cv(x), cv2.COLOR_RGB2GRAY)
@@ -114,34 +86,35 @@ def test_noise_and_mask_have_their_statistics(generator):
     assert bool(((masked == 0).all(1) | (masked != 0).all(1)).all())
 
 
-def with_opencv(x, p, i, size):
-    """One image through the pipeline as GFPGAN writes it, without noise."""
+def with_opencv(x, p, i):
+    """One image through the pipeline as GFPGAN writes it, without noise; in x's precision."""
     height, width = x.shape[-2:]
-    kernel = gaussian_kernel(p.kernel_size, p.sigma_x[i], p.sigma_y[i], p.theta[i]).numpy()
+    kernel = gaussian_kernel(p.kernel_size, p.sigma_x[i], p.sigma_y[i], p.theta[i]).to(x).numpy()
     image = cv2.filter2D(to_cv(x), -1, kernel)
     scale = float(p.factor[i])
     image = cv2.resize(image, (max(1, int(width / scale)), max(1, int(height / scale))), interpolation=cv2.INTER_LINEAR)
     image = np.clip(image, 0, 1)
-    _, code = cv2.imencode(".jpg", image[..., ::-1] * 255.0, [int(cv2.IMWRITE_JPEG_QUALITY), int(p.quality[i])])
-    image = np.float32(cv2.imdecode(code, 1))[..., ::-1] / 255.0
+    _, code = cv2.imencode(
+        ".jpg", np.uint8(np.rint(image[..., ::-1] * 255.0)), [int(cv2.IMWRITE_JPEG_QUALITY), int(p.quality[i])]
+    )
+    image = cv2.imdecode(code, 1)[..., ::-1].astype(image.dtype) / 255.0
     image = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
     return from_cv(np.clip((image * 255.0).round(), 0, 255) / 255.0)
 
 
 @pytest.mark.parametrize("size", [96, 256])
-def test_blind_face_is_the_published_pipeline(size):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_blind_face_is_the_published_pipeline(size, dtype):
+    """In grey levels: 0.1 on average and 4 at most, where float32 rounds a pixel otherwise before JPEG."""
     degradation = BlindFaceDegradation(noise=(0.0, 0.0), grey=0.0)
-    x = photograph(size, size).expand(12, -1, -1, -1)
+    x = photograph(size, size).to(dtype).expand(12, -1, -1, -1)
     parameters = degradation.sample_parameters(12, size, torch.Generator().manual_seed(1))
     ours, target = degradation.apply(x, parameters)
     assert torch.equal(target, x)
-    means = []
     for i in range(12):
-        difference = (ours[i : i + 1] - with_opencv(x[i : i + 1], parameters, i, size)).abs() * 255
-        means.append(float(difference.mean()))
-    # in a small compressed image one coefficient that rounds otherwise shows, see above
-    assert sorted(means)[6] < 0.5, means
-    assert max(means) < 1.2, means
+        difference = (ours[i : i + 1] - with_opencv(x[i : i + 1], parameters, i)).abs() * 255
+        assert float(difference.mean()) < 0.1
+        assert float(difference.max()) <= (4 if dtype == torch.float32 else 1) + 1e-6
 
 
 def test_parameters_have_the_published_ranges_and_scale_with_size():
