@@ -16,7 +16,7 @@ from benchmarks.comparison import PRECISIONS, Settings
 from benchmarks.rates import fast_dtypes
 from benchmarks.report import write_page
 from benchmarks.running import run
-from pmrf_blocks.cli import positive
+from pmrf_blocks.commands.arguments.common import positive
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks.md"

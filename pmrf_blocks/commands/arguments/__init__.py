@@ -1,0 +1,1 @@
+"""What each command asks for: SUMMARY, EPILOG and add_arguments() of one command a file. Imports no torch."""
