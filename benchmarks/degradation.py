@@ -34,7 +34,7 @@ def with_opencv(x: Tensor, parameters: BlindFaceParameters) -> Build:
             _, file = cv2.imencode(
                 ".jpg", np.uint8((image * 255.0).round()), [int(cv2.IMWRITE_JPEG_QUALITY), int(p.quality[i])]
             )
-            image = np.float32(cv2.imdecode(file, 1)) / 255.0
+            image = cv2.imdecode(file, 1).astype(np.float32) / 255.0
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
             if bool(p.grey[i]):
                 image = np.tile(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[:, :, None], [1, 1, 3])
