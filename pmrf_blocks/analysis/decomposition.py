@@ -105,7 +105,10 @@ class Distortion:
 
 
 def split_distortion(target: Tensor, mean: Tensor, restored: Tensor) -> Distortion:
-    """Eq. 4 on originals, posterior means and restored images of one shape (B, ...)."""
+    """Eq. 4 on originals, posterior means and restored images of one shape (B, ...), of one range, such as [0, 1].
+
+    Raises ValueError for several shapes.
+    """
     if not target.shape == mean.shape == restored.shape or target.ndim < 2:
         shapes = ", ".join(str(tuple(x.shape)) for x in (target, mean, restored))
         raise ValueError(f"target, mean and restored must have one shape (B, ...); got {shapes}")

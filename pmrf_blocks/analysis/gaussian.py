@@ -127,7 +127,10 @@ class GaussianRestoration:
 
 
 def gaussian_wasserstein(mean_a: Tensor, a: Tensor, mean_b: Tensor, b: Tensor) -> float:
-    """W2^2 of N(mean_a, a) and N(mean_b, b): |mean_a - mean_b|^2 + tr(a + b - 2 (a^1/2 b a^1/2)^1/2)."""
+    """W2^2 of N(mean_a, a) and N(mean_b, b): |mean_a - mean_b|^2 + tr(a + b - 2 (a^1/2 b a^1/2)^1/2).
+
+    Means are (D,), covariances (D, D), symmetric and positive semidefinite (Dowson and Landau, 1982).
+    """
     root = matrix_power(a, 0.5)
     cross = torch.linalg.eigvalsh(root @ b @ root).clamp(min=0.0).sqrt().sum()
     return float((mean_a - mean_b).square().sum() + a.trace() + b.trace() - 2.0 * cross)

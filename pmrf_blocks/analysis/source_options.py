@@ -43,10 +43,12 @@ def compare_sources(images: Tensor, weights: Tensor, encode: Map, decode: Map, *
     """Measure both options.
 
     Arguments:
-        images: what the posterior is made of, (N, ...).
+        images: what the posterior is made of, (N, ...), of any range that `encode` takes, such as [-1, 1].
         weights: (B, N), row b the posterior probabilities of the images given observation b.
         encode, decode: the autoencoder, deterministic. A clip belongs inside decode.
         batch: images at a time.
+
+    Raises ValueError for weights that are no probabilities, and for decoded values that are not finite.
     """
     if images.ndim < 2 or weights.ndim != 2 or weights.shape[1] != len(images) or len(weights) == 0:
         raise ValueError(f"weights must be (B, {len(images)}), one for each image; got {tuple(weights.shape)}")
@@ -76,6 +78,8 @@ def finite_posterior(images: Tensor, observations: Tensor, degrade: Map, sigma: 
     """Posterior (B, N) float64 over `images` (N, ...), equally likely before, given `observations` (B, ...).
 
     An observation is degrade(image) + sigma * n, n standard normal; `degrade` is deterministic. Exact: Bayes' rule.
+    Images are of any range, such as [0, 1]; sigma is in its unit. Raises ValueError for a sigma that is not positive,
+    or observations of another shape than degrade gives.
     """
     if sigma <= 0:
         raise ValueError(f"sigma must be positive; got {sigma}")

@@ -15,7 +15,9 @@ def gaussian_kernel(size: int, sigma_x: float | Tensor, sigma_y: float | Tensor,
     """Bivariate Gaussian as BasicSR samples it: (size, size), or (B, size, size) for tensors (B,); sums to 1.
 
     sigma_x and sigma_y are standard deviations in pixels along the ellipse's axes, theta the angle in radians of the
-    first axis to the columns' direction. Isotropic where they are equal.
+    first axis to the columns' direction. Isotropic where they are equal. The kernel of GFPGAN's degradation.
+
+    Raises ValueError for an even size, or a sigma that is not positive.
     """
     if size < 1 or size % 2 == 0:
         raise ValueError(f"size must be odd and at least 1; got {size}")

@@ -33,6 +33,8 @@ def rectified_flow_loss(
         x0, x1: source and target, one shape (B, ...); the error is taken in float32 or better.
         t: times (B,) in [0, 1]; drawn uniformly with `generator` when None.
         reduction: 'mean' gives a scalar, 'none' the loss of each image (B,).
+
+    Raises ValueError where shapes differ, or `reduction` is none of these.
     """
     _check_pair(x0, x1)
     if reduction not in ("mean", "none"):
@@ -62,7 +64,9 @@ def consistency_flow_matching_loss(
     Time is cut into `segments`. Two points of one straight path, dt apart, are carried to the end of their segment
     by their own velocities and must meet there, |f_t - f_{t+dt}|^2 with f_t = x_t + (end - t) v(x_t, t); their
     velocities must agree too, weighted by `velocity_weight`. The later point gives no gradient. A later point past
-    the segment's end is that end itself.
+    the segment's end is that end itself. x0 and x1 are (B, ...), t (B,) in [0, 1].
+
+    Raises ValueError where shapes differ, or for segments below 1 or a dt outside (0, 1).
     """
     _check_pair(x0, x1)
     if segments < 1 or not 0.0 < dt < 1.0:

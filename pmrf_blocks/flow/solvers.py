@@ -68,6 +68,8 @@ def integrate(
 
     The state is kept in float32 at least: with bfloat16's 8 bits a step of 1 / 25 would vanish in the rounding.
     Gradients flow through; wrap the call in torch.no_grad() for inference.
+
+    Raises ValueError for an unknown solver, fewer than one step, or an x0 that is no float tensor (B, ...).
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {solver!r}")

@@ -11,7 +11,7 @@ def add_source_noise(x: Tensor, sigma: float, generator: torch.Generator | None 
 
     PMRF starts from the posterior mean plus noise (sigma 0.1 for blind faces), because a deterministic source and
     target of other dimension cannot be joined by a smooth map (Ohayon et al., 2025, section 3.2). Latent-PMRF starts
-    from the latent of the posterior mean, with sigma 0 (section 3.1).
+    from the latent of the posterior mean, with sigma 0 (section 3.1). Raises ValueError for a sigma below 0.
     """
     if sigma < 0:
         raise ValueError(f"sigma must be at least 0; got {sigma}")

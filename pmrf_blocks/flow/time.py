@@ -25,6 +25,8 @@ def sample_time(
     'uniform' draws each alone. 'stratified' puts one time into each of batch * world_size equal intervals, in random
     order within a process, and gives process `rank` every world_size-th of them: less variance of the loss, as
     PMRF trains (k-diffusion's stratified uniform). 'logit-normal' is sigmoid(mean + std * n) (Esser et al., 2024).
+
+    Raises ValueError for an unknown distribution, a batch below 1, or a rank outside 0..world_size - 1.
     """
     if distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution must be one of {', '.join(map(repr, DISTRIBUTIONS))}; got {distribution!r}")

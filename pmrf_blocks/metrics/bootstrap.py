@@ -12,7 +12,9 @@ def bootstrap_interval(
     """Percentile interval of the mean of `values` (N,): images drawn anew, with replacement (Efron, 1979).
 
     It says how much the mean would vary over other images of the same kind; not over seeds of the method, nor over
-    degradations. Needs two values at least; not a number where a value is infinite.
+    degradations. Not a number where a value is infinite. Source: Efron, "Bootstrap methods", section 1 (1979).
+
+    Raises ValueError for fewer than two values, no resample, or a level outside (0, 1).
     """
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"an interval needs at least 2 values (N,); got {tuple(values.shape)}")

@@ -14,7 +14,8 @@ class EfficientNetLite0(nn.Module):
 
     An offline stand-in for Inception-v3 and DINOv2, whose weights must be downloaded: numbers compare with nothing
     but numbers of the same extractor. Images are brought to 224x224 (bicubic, antialiased), whatever their aspect.
-    Weights: ImageNet, Apache-2.0 code, from the packages of the extra 'features'.
+    Weights: ImageNet, Apache-2.0 code, from the packages of the extra 'features': ImportError without them. Source:
+    Tan and Le, 2019 (https://arxiv.org/abs/1905.11946). Raises ValueError for what is no float image.
     """
 
     def __init__(self) -> None:

@@ -83,6 +83,8 @@ def frechet_distance(a: Tensor | Moments, b: Tensor | Moments) -> Tensor:
 
     |mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)) with unbiased covariances. Biased upwards for few samples, more
     so for more dimensions: compare only at equal numbers of samples, and distrust it below some thousands.
+
+    Raises ValueError for fewer than two features, two widths, or values that are not finite.
     """
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return _of_features(*check_two(a, b))

@@ -19,6 +19,8 @@ def landmark_distance(
         x, y: landmarks (B, K, 2) in pixels; with a detector, images (B, 3, H, W) in [0, 1].
         detector: any function from images to landmarks (B, K, 2) in their pixels.
         scale: multiplies the result; 512 / side gives pixels of the 512x512 that published numbers are in.
+
+    Raises ValueError for landmarks of two shapes, or that are not finite.
     """
     if detector is not None:
         x, y = (detector(images) for images in check_pair(x, y))

@@ -18,6 +18,8 @@ def mmd_rbf(a: Tensor, b: Tensor, *, sigma: float = 10.0, scale: float = 1000.0,
     The defaults are CMMD's (Jayasumana et al., 2024), made for its CLIP embeddings; other features want a sigma of
     about their own spread. The biased estimate is never negative, and above zero for two sets of one distribution,
     by about 2 * scale / N; the unbiased one leaves each sample's kernel with itself out and may fall below zero.
+
+    Raises ValueError for a sigma that is not positive, fewer than two features, or two widths.
     """
     if sigma <= 0:
         raise ValueError(f"sigma must be positive; got {sigma}")

@@ -14,7 +14,8 @@ LUMA_OFFSET = 16.0 / 255.0
 def psnr(x: Tensor, y: Tensor, *, data_range: float = 1.0) -> Tensor:
     """Peak signal-to-noise ratio in dB, (B,), over all channels and pixels; infinite for equal images.
 
-    Average it over images; the mean of per-image values is not the value of the mean error.
+    10 log10(data_range^2 / MSE) of images (B, C, H, W) in 0..data_range, as scikit-image has it. Average it over
+    images; the mean of per-image values is not the value of the mean error. Raises ValueError for two shapes.
     """
     x, y = check_pair(x, y)
     return 10.0 * torch.log10(data_range**2 / mean_squared_error(x, y))
@@ -24,13 +25,15 @@ def psnr_y(x: Tensor, y: Tensor) -> Tensor:
     """PSNR in dB, (B,), of the luma alone, of RGB images in [0, 1]: 'PSNR on the Y channel' of super-resolution papers.
 
     Some 1.3 dB above psnr() for grey errors, as studio swing shrinks luma by 219 / 255. Never compare the two.
+    Luma by ITU-R BT.601, equation of section 2.5. Raises ValueError for two shapes, or images that are not RGB.
     """
     x, y = check_pair(x, y)
     return 10.0 * torch.log10(1.0 / mean_squared_error(luma(x), luma(y)))
 
 
 def luma(x: Tensor) -> Tensor:
-    """Y of BT.601 at studio swing, (B, 1, H, W) in [16 / 255, 235 / 255], of RGB (B, 3, H, W) in [0, 1]."""
+    """Y of BT.601 at studio swing, (B, 1, H, W) in [16 / 255, 235 / 255], of RGB (B, 3, H, W) in [0, 1]
+    (ITU-R BT.601, section 2.5). Raises ValueError for images that are not RGB."""
     if x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(f"luma is defined for RGB images (B, 3, H, W); got {tuple(x.shape)}")
     return torch.einsum("bchw,c->bhw", x, torch.tensor(LUMA, dtype=x.dtype, device=x.device))[:, None] + LUMA_OFFSET

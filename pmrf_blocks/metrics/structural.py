@@ -56,7 +56,8 @@ def structural_similarities(
     sigma: float = 1.5,
     weights: Sequence[float] = MS_SSIM_WEIGHTS,
 ) -> Structural:
-    """What ssim() and ms_ssim() give, in the time of the second: SSIM is the first of its scales."""
+    """What ssim() and ms_ssim() give, (B,) each, in the time of the second: SSIM is the first of its scales (Wang
+    et al., 2003 and 2004)."""
     scales = _scales(x, y, data_range, _window(window_size, sigma), len(weights))
     return Structural(scales[0][0].mean(1), _combine(scales, weights))
 
