@@ -71,9 +71,9 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
     silent = dataclasses.replace(noisy, noise=torch.zeros(batch))
     yield Comparison(
         f"blind-face degradation, {batch} images of {size}x{size}, an image",
-        {"ours": lambda: lambda: degradation.apply(x, noisy)[0], "OpenCV pipeline": with_opencv(x, noisy)},
+        {"ours": lambda: lambda: degradation.degrade(x, noisy)[0], "OpenCV pipeline": with_opencv(x, noisy)},
         goals=(Goal("OpenCV pipeline", 20 if settings.device.type == "cuda" else 1.5),),
-        checked={"ours": lambda: lambda: degradation.apply(x, silent)[0], "OpenCV pipeline": with_opencv(x, silent)},
+        checked={"ours": lambda: lambda: degradation.degrade(x, silent)[0], "OpenCV pipeline": with_opencv(x, silent)},
         distance=mean_difference,
         tolerance=1.0 / 255,
         units={"ours": batch, "OpenCV pipeline": batch},

@@ -20,8 +20,9 @@ PUBLIC = {
     "estimators": "difface_swinir elir_rrdb RRDB load_swinir_weights pmrf_swinir SwinIR UNet",
     "flow": "add_source_noise consistency_flow_matching_loss DISTRIBUTIONS integrate IntegrationResult interpolate "
     "rectified_flow_loss sample_time SOLVERS Tableau",
-    "degradations": "BlindFaceDegradation BlindFaceParameters build_degradation ControlledDegradation gaussian_kernel "
-    "GaussianBlur GaussianNoise Greyscale JPEG PIPELINES RandomMask Resize SuperResolution",
+    "degradations": "BlindFaceDegradation BlindFaceParameters build_degradation Colourisation ControlledDegradation "
+    "Denoising gaussian_kernel GaussianBlur GaussianNoise Greyscale Inpainting JPEG list_degradations PIPELINES "
+    "RandomMask Resize SuperResolution",
     "losses": "EfficientNetLiteFeatures FeatureNetwork PerceptualLoss REAL_ESRGAN_WEIGHTS VGG19Features",
     "metrics": "bootstrap_interval efficientnet_lite0_features EfficientNetLite0 Evaluation Evaluator find_protocol "
     "frechet_distance identity_degrees ind_rmse landmark_distance luma METRICS mmd_rbf Moments ms_ssim MS_SSIM_WEIGHTS "

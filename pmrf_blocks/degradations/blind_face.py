@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pmrf_blocks.degradations.blur import gaussian_kernel
 from pmrf_blocks.degradations.checks import check_images, uniform
@@ -36,7 +36,7 @@ class BlindFaceParameters:
     noise_seed: Tensor
 
 
-class BlindFaceDegradation:
+class BlindFaceDegradation(nn.Module):
     """degradation(x, generator=g) -> (degraded, target), both (B, 3, H, W) in [0, 1].
 
     Each image is blurred (isotropic or not, half and half), shrunk, made noisy, compressed, brought back to its size
@@ -64,6 +64,7 @@ class BlindFaceDegradation:
         grey: float = 0.01,
         reference_size: int | None = 512,
     ) -> None:
+        super().__init__()
         for name, (low, high), least in (
             ("sigma", sigma, 1e-6), ("factor", factor, 1e-6), ("noise", noise, 0.0), ("quality", quality, 1.0),
         ):  # fmt: skip
@@ -73,7 +74,7 @@ class BlindFaceDegradation:
             raise ValueError(f"kernel_size must be odd and at least 1; got {kernel_size}")
         self.kernel_size, self.isotropic, self.sigma, self.factor = kernel_size, isotropic, sigma, factor
         self.noise, self.quality, self.grey, self.reference_size = noise, quality, grey, reference_size
-        self._to_grey = Greyscale()
+        self.to_grey = Greyscale()
 
     def sample_parameters(self, batch: int, size: int, generator: torch.Generator) -> BlindFaceParameters:
         """Draw what `batch` images with shorter side `size` are degraded with; on the generator's device."""
@@ -93,10 +94,10 @@ class BlindFaceDegradation:
             noise_seed=torch.randint(2**62, (batch,), generator=generator, device=generator.device),
         )
 
-    def __call__(self, x: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return self.apply(x, self.sample_parameters(len(x), min(x.shape[-2:]), generator))
+    def forward(self, x: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return self.degrade(x, self.sample_parameters(len(x), min(x.shape[-2:]), generator))
 
-    def apply(self, x: Tensor, parameters: BlindFaceParameters) -> tuple[Tensor, Tensor]:
+    def degrade(self, x: Tensor, parameters: BlindFaceParameters) -> tuple[Tensor, Tensor]:
         """Degrade with given parameters: a pure function, image by image."""
         x = check_images(x)
         p = parameters
@@ -114,8 +115,8 @@ class BlindFaceDegradation:
             small = compress(small.clamp(0, 1), quality[i : i + 1])
             result = enlarge(small, height, width)
             if greys[i]:
-                result = self._to_grey(result).contiguous()
+                result = self.to_grey(result).contiguous()
             degraded[i] = result.mul_(255.0).round_().div_(255.0)[0]  # in [0, 1], as means of such values are
         if any(greys):
-            x = torch.where(p.grey.to(x.device).view(-1, 1, 1, 1), self._to_grey(x), x)
+            x = torch.where(p.grey.to(x.device).view(-1, 1, 1, 1), self.to_grey(x), x)
         return degraded, x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pmrf_blocks.degradations.checks import check_images
 
@@ -52,8 +52,13 @@ def filter2d(x: Tensor, kernel: Tensor) -> Tensor:
     return F.conv2d(x, weights, groups=batch * channels).view(batch, channels, height, width)
 
 
-class GaussianBlur:
-    """Blur with gaussian_kernel(size, sigma_x, sigma_y, theta): numbers for all images, or tensors (B,)."""
+class GaussianBlur(nn.Module):
+    """Blur with gaussian_kernel(size, sigma_x, sigma_y, theta): numbers for all images, or tensors (B,).
+
+    Images (B, 3, H, W) in [0, 1]; borders are mirrored without the edge pixel. ValueError for another shape or dtype.
+    """
+
+    kernel: Tensor
 
     def __init__(
         self,
@@ -62,9 +67,11 @@ class GaussianBlur:
         sigma_y: float | Tensor | None = None,
         theta: float | Tensor = 0.0,
     ) -> None:
-        self.kernel = gaussian_kernel(size, sigma_x, sigma_x if sigma_y is None else sigma_y, theta)
+        super().__init__()
+        kernel = gaussian_kernel(size, sigma_x, sigma_x if sigma_y is None else sigma_y, theta)
+        self.register_buffer("kernel", kernel, persistent=False)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         x = check_images(x)
         kernel = self.kernel.to(x)
         return filter2d(x, kernel if kernel.ndim == 3 else kernel.expand(len(x), -1, -1))

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pmrf_blocks.degradations.checks import check_images, per_image
 from pmrf_blocks.degradations.cosine_transform import quantize
@@ -46,7 +46,7 @@ GREEN_OF_BLUE, GREEN_OF_RED = -22554 / ONE, -46802 / ONE
 HALF, BELOW_HALF = 0.5, 32767 / ONE  # chroma rounds its halves down
 
 
-class JPEG:
+class JPEG(nn.Module):
     """Compress and decompress: (B, 3, H, W) in [0, 1] to the same, on the 8-bit grid, as Pillow and OpenCV do by
     default (libjpeg-turbo, 4:2:0, baseline tables) to the bit.
 
@@ -58,9 +58,10 @@ class JPEG:
     """
 
     def __init__(self, quality: float | Tensor) -> None:
+        super().__init__()
         self.quality = quality
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         x = check_images(x)
         return compress(x, per_image("quality", self.quality, x, 1.0, 100.0).floor())
 

@@ -5,48 +5,54 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pmrf_blocks.degradations.checks import check_images, per_image
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and JPEG weigh the channels
 
 
-class GaussianNoise:
-    """x + sigma * n, clipped to [0, 1]; sigma on the scale of [0, 1] (25 of 255 is 25 / 255), one or one an image."""
+class GaussianNoise(nn.Module):
+    """x + sigma * n, clipped to [0, 1]; sigma on the scale of [0, 1] (25 of 255 is 25 / 255), one or one an image.
+
+    Images (B, 3, H, W); ValueError for another shape or dtype and for a negative sigma.
+    """
 
     def __init__(self, sigma: float | Tensor) -> None:
+        super().__init__()
         self.sigma = sigma
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
         x = check_images(x)
         sigma = per_image("sigma", self.sigma, x, 0.0, math.inf).view(-1, 1, 1, 1)
         noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
         return (x + sigma * noise).clamp(0, 1)
 
 
-class RandomMask:
-    """Each pixel set to 0 in all channels with probability `fraction`."""
+class RandomMask(nn.Module):
+    """Each pixel of images (B, 3, H, W) set to 0 in all channels with probability `fraction`, in [0, 1]."""
 
     def __init__(self, fraction: float = 0.9) -> None:
+        super().__init__()
         if not 0.0 <= fraction <= 1.0:
             raise ValueError(f"fraction must be in [0, 1]; got {fraction}")
         self.fraction = fraction
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
         x = check_images(x)
         size = (len(x), 1, *x.shape[-2:])
         draw = torch.rand(size, generator=generator, device=generator.device).to(x.device)
         return torch.where(draw < self.fraction, x.new_zeros(()), x)
 
 
-class Greyscale:
-    """All three channels become the luma of BT.601, or with weights=None their mean."""
+class Greyscale(nn.Module):
+    """All three channels of (B, 3, H, W) become the luma of BT.601, or with weights=None their mean."""
 
     def __init__(self, weights: tuple[float, float, float] | None = LUMA) -> None:
+        super().__init__()
         self.weights = (1 / 3, 1 / 3, 1 / 3) if weights is None else weights
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         x = check_images(x)
         weights = x.new_tensor(self.weights).view(1, 3, 1, 1)
         return (x * weights).sum(1, keepdim=True).expand_as(x).clamp(0, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pmrf_blocks.degradations.checks import check_images
 
@@ -27,11 +27,15 @@ def resize(x: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor
     return F.interpolate(x, (height, width), mode=mode, align_corners=False, antialias=mode == "bicubic")
 
 
-class Resize:
-    """Resize every image to (height, width); bicubic overshoot is clipped to [0, 1]."""
+class Resize(nn.Module):
+    """Resize images (B, 3, H, W) in [0, 1] to (height, width) as resize() does; bicubic overshoot is clipped.
+
+    ValueError for an unknown mode, a size below 1, and images of another shape or dtype.
+    """
 
     def __init__(self, height: int, width: int, mode: str = "bilinear") -> None:
+        super().__init__()
         self.height, self.width, self.mode = height, width, mode
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return resize(check_images(x), self.height, self.width, self.mode).clamp(0, 1)

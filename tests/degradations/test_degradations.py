@@ -109,7 +109,7 @@ def test_blind_face_is_the_published_pipeline(size, dtype):
     degradation = BlindFaceDegradation(noise=(0.0, 0.0), grey=0.0)
     x = photograph(size, size).to(dtype).expand(12, -1, -1, -1)
     parameters = degradation.sample_parameters(12, size, torch.Generator().manual_seed(1))
-    ours, target = degradation.apply(x, parameters)
+    ours, target = degradation.degrade(x, parameters)
     assert torch.equal(target, x)
     for i in range(12):
         difference = (ours[i : i + 1] - with_opencv(x[i : i + 1], parameters, i)).abs() * 255
@@ -165,7 +165,7 @@ def test_an_image_does_not_depend_on_its_batch():
     degradation = BlindFaceDegradation()
     p = degradation.sample_parameters(4, 40, torch.Generator().manual_seed(2))
     fields = {name: value[2:3] if isinstance(value, torch.Tensor) else value for name, value in vars(p).items()}
-    together, alone = degradation.apply(x, p)[0][2:3], degradation.apply(x[2:3], type(p)(**fields))[0]
+    together, alone = degradation.degrade(x, p)[0][2:3], degradation.degrade(x[2:3], type(p)(**fields))[0]
     assert float((together - alone).abs().max()) <= 1 / 255 + 1e-6
 
 
