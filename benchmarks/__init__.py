@@ -23,7 +23,7 @@ BENCHMARKS = (
     "training_step",
     "autoencoder",
     "restoration",
-    "tiled_decode",  # the longest last: minutes on a processor
+    "tiled_decode",  # the longest last: minutes on a CPU
     "cuda_attention",
     "cuda_norms",
     "cuda_resize",

@@ -61,9 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     running.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     running.add_argument("--tiny", action="store_true", help="sizes for a test: seconds, and numbers that mean nothing")
     running.add_argument("--device", choices=("cpu", "cuda"), help="cpu or cuda (default: cuda where it works)")
-    running.add_argument(
-        "--threads", type=positive, help="processor threads, for ours and the peers (default: all cores)"
-    )
+    running.add_argument("--threads", type=positive, help="CPU threads, for ours and the peers (default: all cores)")
     running.add_argument("--repetitions", type=positive, default=15, help="at most (default: 15)")
     running.add_argument(
         "--seconds",

@@ -28,7 +28,7 @@ def backend(name: str, tensors: list[Tensor], kernel: int, *, backward: bool, se
     def build() -> Call:
         attend = _function(name, settings)
         if backward and name in ("natten", "flex") and settings.device.type == "cpu":
-            raise Missing("FlexAttention, which natten calls too, has no backward pass on a processor")
+            raise Missing("FlexAttention, which natten calls too, has no backward pass on a CPU")
         if name == "flex":
             attend(*tensors[:3], kernel)  # compiles it: not to be timed
         if not backward:

@@ -14,15 +14,11 @@ from torch import Tensor
 from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of
 from benchmarks.needs import Need
 from pmrf_blocks.attention import AxialRoPE, axial_positions
-from pmrf_blocks.kernels import (
-    channel_layer_norm,
-    layer_norm_reference,
-    rms_norm,
-    rms_norm_reference,
-    rotary,
-    rotary_reference,
-    unavailable,
-)
+from pmrf_blocks.kernels import unavailable
+from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference
+from pmrf_blocks.kernels.rms_norm import rms_norm
+from pmrf_blocks.kernels.rotary import rotary, rotary_reference
+from pmrf_blocks.transformers import layers as formula
 
 EPS, HEAD, GROUPS = 1e-6, 64, 32
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 5e-3}
@@ -137,7 +133,10 @@ def rms_norms(
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, side, side, width, generator=generator).to(settings.device, dtype)
     tensors = [x, scales(1, width, x)[0][None]]
-    reference = followed_by(rms_norm_reference, EPS)
+
+    def reference(x: Tensor, scale: Tensor) -> Tensor:
+        return formula.rms_norm(x, scale[:, None, None], EPS)
+
     ours = followed_by(rms_norm, EPS) if x.is_cuda else reference  # as the layers choose
 
     def functional(x: Tensor, scale: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def count(
     """
     patches = patch.dict(BACKENDS, counted=Backend(windows_alone)), patch.object(NearestUpsample, "forward", folded)
     with torch.device("meta"), torch.no_grad(), patches[0], patches[1]:
-        network = build().to("meta")  # buffers may be drawn on the processor
+        network = build().to("meta")  # buffers may be drawn on the CPU
         for module in network.modules():
             if isinstance(module, HourglassTransformer):
                 module.set_backend("counted")

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.comparison import PRECISIONS, Settings
 from benchmarks.measure import measure
-from pmrf_blocks.kernels import FastLinear
+from pmrf_blocks.kernels.linear import FastLinear
 from pmrf_blocks.training.precision import fast_bfloat16
 
 
@@ -32,7 +32,7 @@ def measure_rates(settings: Settings) -> dict[str, Any]:
     for name in ("float32", "bfloat16", *(["float16"] if torch.float16 in settings.dtypes else [])):
         size = side if PRECISIONS[name] in settings.dtypes else min(side, 256)  # emulated: seconds
         a = torch.randn(size, size, device=device).to(PRECISIONS[name])
-        layer = FastLinear(size, size, bias=False).to(a)  # another library's product, on a processor
+        layer = FastLinear(size, size, bias=False).to(a)  # another library's product, on a CPU
         with torch.no_grad():
             products = measure({"matmul": partial(torch.matmul, a, a), "linear": partial(layer, a)}, settings)
         operations[name] = 2 * size**3 / min(product["best"] for product in products.values())

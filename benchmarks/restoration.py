@@ -12,6 +12,7 @@ from benchmarks.autoencoder import need as autoencoding
 from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_of
 from benchmarks.needs import Need, count
 from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.kernels import optimize
 from pmrf_blocks.restoration import PMRF, LatentPMRF
 from pmrf_blocks.restoration.pipelines import Restorer
 from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit, pmrf_hdit
@@ -40,6 +41,7 @@ def pixels(size: int, settings: Settings) -> Restorer:
 def restoring(make: type[Restorer], size: int, steps: int, settings: Settings, dtype: torch.dtype) -> Build:
     def build() -> Call:
         restorer = (latent if make is LatentPMRF else pixels)(size, settings).to(settings.device).eval()
+        optimize(restorer)
         x = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(settings.device)
         return lambda: restorer.restore(x, steps=steps, dtype=dtype).image
 

@@ -73,7 +73,7 @@ def rows_apart(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
     """The same from a process of their own, with as many threads as this one.
 
     It gets them by its environment. After torch.set_num_threads() MKL opens a team of threads for each small product
-    inside torch's own parallel loops: fused attention on a processor, ours and the peers', would take 1.4 times as
+    inside torch's own parallel loops: fused attention on a CPU, ours and the peers', would take 1.4 times as
     long as it does for those who do not call it.
     """
     context = multiprocessing.get_context("spawn")

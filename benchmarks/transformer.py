@@ -9,6 +9,7 @@ from torch import nn
 
 from benchmarks.comparison import Build, Call, Comparison, Goal, Missing, Settings, name_of, peer
 from benchmarks.needs import Need, count
+from pmrf_blocks.kernels import optimize
 from pmrf_blocks.transformers import HourglassTransformer, Level, pmrf_hdit
 
 
@@ -19,13 +20,14 @@ def architecture(settings: Settings) -> HourglassTransformer:
 
 
 def network_of(settings: Settings) -> HourglassTransformer:
-    """Random weights, the same at every call; none of them zero, so that outputs depend on every layer."""
+    """Optimised; random weights, the same at every call, none of them zero, so that outputs depend on every layer."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = architecture(settings)
         for parameter in network.parameters():
             if parameter.ndim > 1 and not bool(parameter.any()):
                 nn.init.normal_(parameter, std=0.02)
+    optimize(network)
     return network.to(settings.device).eval()
 
 

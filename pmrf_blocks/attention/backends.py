@@ -17,9 +17,8 @@ from torch import Tensor
 from pmrf_blocks.attention.dense import dense_attention
 from pmrf_blocks.attention.flex import flex_attention_2d
 from pmrf_blocks.attention.tiled import tiled_attention
-from pmrf_blocks.attention.triton_neighborhood import triton_attention, triton_missing
+from pmrf_blocks.attention.triton_neighborhood import triton_attention, triton_missing, triton_unfit
 from pmrf_blocks.attention.windows import Pair
-from pmrf_blocks.kernels import unavailable
 
 Run = Callable[[Tensor, Tensor, Tensor, Pair, Pair, float], Tensor]  # q, k, v, kernel, dilation, scale
 
@@ -80,7 +79,7 @@ def natten_unfit() -> str | None:
 
 def flex_unfit() -> str | None:
     if not torch.cuda.is_available():
-        return "FlexAttention is made for CUDA; asked for by name, it is compiled for this processor, forward only"
+        return "FlexAttention is made for CUDA; asked for by name, it is compiled for this CPU, forward only"
     return None
 
 
@@ -88,10 +87,11 @@ BACKENDS: dict[str, Backend] = {
     "tiled": Backend(tiled_attention, general=True),
     "dense": Backend(dense_attention, general=True),
     "natten": Backend(natten_attention, natten_missing, natten_unfit),
-    "triton": Backend(triton_attention, triton_missing, unavailable),
+    "triton": Backend(triton_attention, triton_missing, triton_unfit),
     "flex": Backend(flex_attention_2d, unfit=flex_unfit),
 }
-AUTO_ON_CUDA = ("natten", "triton")  # in this order; 'flex' is compiled for a minute, which nobody asked for
+# 'flex' is compiled for a minute, which nobody asked for; no GPU has run 'triton'.
+AUTO_ON_CUDA = ("natten",)
 
 
 @cache

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from pmrf_blocks.attention.backends import BACKENDS, resolve_backend
-from pmrf_blocks.attention.scaled_dot_product import global_attention
+from pmrf_blocks.attention.scaled_dot_product import forward_mode, global_attention
 from pmrf_blocks.attention.windows import Pair, as_pair, check_arguments
-from pmrf_blocks.kernels import forward_mode
 
 
 def neighborhood_attention_2d(

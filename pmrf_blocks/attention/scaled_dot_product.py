@@ -8,11 +8,16 @@ from importlib.util import find_spec
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from pmrf_blocks.attention.windows import check_tensors
-from pmrf_blocks.kernels import forward_mode
 
 GLOBAL_BACKENDS = ("sdpa", "xformers")
+
+
+def forward_mode(*tensors: Tensor) -> bool:
+    """Whether one of the tensors carries a forward-mode tangent. Compiled code never asks: it has no forward mode."""
+    return not torch.compiler.is_compiling() and any(unpack_dual(x).tangent is not None for x in tensors)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:

@@ -19,14 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pmrf_blocks.attention.dense import dense_attention
-from pmrf_blocks.attention.scaled_dot_product import attend
+from pmrf_blocks.attention.scaled_dot_product import attend, forward_mode
 from pmrf_blocks.attention.windows import Pair, axis_windows
-from pmrf_blocks.kernels import forward_mode
 
 TILE = 4
 BACKWARD_TILE = 8  # fewer sums over overlapping blocks
 WHOLE = 16  # grids up to this side are one tile: copying would cost more than it saves
-ROOM = 2**18  # values that the copies of keys may have on a processor: more would leave its caches
+ROOM = 2**18  # values that the copies of keys may have on a CPU: more would leave its caches
 
 
 def tiled_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
@@ -166,13 +165,13 @@ class Room:
 
 
 def _some_images(plan: Plan, x: Tensor) -> int:
-    """How many images (H, W, B, N, D) to take at once: on a processor as many as the caches hold."""
+    """How many images (H, W, B, N, D) to take at once: on a CPU as many as the caches hold."""
     return x.shape[2] if x.device.type != "cpu" else max(1, ROOM // math.prod(plan.room_shape(x[:, :, :1])))
 
 
 class Rows(torch.autograd.Function):
     """_plain() with nothing kept for the backward pass but q, k and v: blocks are six times as large as these, and
-    leave the processor's caches. Derivatives of derivatives go through _plain()."""
+    leave the CPU's caches. Derivatives of derivatives go through _plain()."""
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tensor:

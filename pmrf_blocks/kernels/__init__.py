@@ -1,10 +1,11 @@
 """What is only faster: optimize(model) puts it in the place of plain layers. Blocks import nothing from here.
 
 swap.py          optimize(), restore_plain(): layers become faster equals of themselves, by rules
+linear.py        rule for nn.Linear: in inference on a CPU by oneDNN
+transformers.py  rules for the hourglass transformer
 choice.py        whether Triton can run here, and which tensors its kernels take
 derivatives.py   second derivatives, through the eager formula
 reuse.py         may_reuse(): when the next layer may overwrite what a layer made
-linear.py        FastLinear, HalvedLinear: nn.Linear, in inference on a CPU by oneDNN
 layer_norm.py    channel_layer_norm(): over the channels of a pixel, with SiLU if asked
 rms_norm.py      rms_norm(): with one scale for all rows or one for each image
 rotary.py        rotary(): rotary embedding of q and k, with cosine scaling if asked
@@ -12,33 +13,19 @@ neighborhood.py  neighborhood(): 2-D neighborhood attention
 *_triton.py      the kernels themselves; imported by the first call that needs them
 """
 
-from pmrf_blocks.kernels.choice import fits, forward_mode, unavailable
+from pmrf_blocks.kernels.choice import fits, unavailable
 from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference
-from pmrf_blocks.kernels.linear import FastLinear, HalvedLinear
-from pmrf_blocks.kernels.neighborhood import neighborhood, neighborhood_reference
 from pmrf_blocks.kernels.reuse import is_plain, may_reuse
-from pmrf_blocks.kernels.rms_norm import rms_norm, rms_norm_reference
-from pmrf_blocks.kernels.rotary import rotary, rotary_reference, rotary_reference_
 from pmrf_blocks.kernels.swap import Report, optimize, restore_plain
 
 __all__ = [
-    "FastLinear",
-    "HalvedLinear",
     "Report",
     "channel_layer_norm",
     "fits",
-    "forward_mode",
     "is_plain",
     "layer_norm_reference",
     "may_reuse",
-    "neighborhood",
-    "neighborhood_reference",
     "optimize",
     "restore_plain",
-    "rms_norm",
-    "rms_norm_reference",
-    "rotary",
-    "rotary_reference",
-    "rotary_reference_",
     "unavailable",
 ]

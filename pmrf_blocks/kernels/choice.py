@@ -8,7 +8,8 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
+
+from pmrf_blocks.attention.scaled_dot_product import forward_mode
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -31,7 +32,7 @@ def unavailable() -> str | None:
     if find_spec("triton") is None:
         return "the package triton is not installed (pip install triton; torch for CUDA brings it along)"
     if not torch.cuda.is_available():
-        return "Triton compiles for CUDA; set TRITON_INTERPRET=1 before Python starts to run it slowly on a processor"
+        return "Triton compiles for CUDA; set TRITON_INTERPRET=1 before Python starts to run it slowly on a CPU"
     if torch.cuda.get_device_capability() < (8, 0):
         return "the kernels need a GPU of compute capability 8.0 or newer"
     return None
@@ -45,11 +46,6 @@ def fits(*tensors: Tensor) -> bool:
     return all(x.is_cuda and x.dtype in DTYPES for x in tensors) and not forward_mode(*tensors)
 
 
-def forward_mode(*tensors: Tensor) -> bool:
-    """Whether one of the tensors carries a forward-mode tangent. Compiled code never asks: it has no forward mode."""
-    return not torch.compiler.is_compiling() and any(unpack_dual(x).tangent is not None for x in tensors)
-
-
 def check(name: str, *tensors: Tensor) -> None:
     """Raise where a kernel was asked for by name and cannot take the tensors."""
     if find_spec("triton") is None:
@@ -57,7 +53,7 @@ def check(name: str, *tensors: Tensor) -> None:
     if not interpreted() and not all(x.is_cuda for x in tensors):
         raise ValueError(
             f"{name} needs CUDA tensors; got {', '.join(sorted({str(x.device) for x in tensors}))} "
-            "(TRITON_INTERPRET=1, set before Python starts, runs it slowly on a processor)"
+            "(TRITON_INTERPRET=1, set before Python starts, runs it slowly on a CPU)"
         )
     if not all(x.dtype in DTYPES for x in tensors):
         raise ValueError(f"{name} takes float32, float16 or bfloat16; got {', '.join(str(x.dtype) for x in tensors)}")

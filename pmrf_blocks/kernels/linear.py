@@ -1,6 +1,6 @@
-"""Linear layers in inference on a processor: in float32 by oneDNN's matrix product, and in halves where asked.
+"""Linear layers in inference on a CPU: in float32 by oneDNN's matrix product, and in halves where asked.
 
-torch.nn.functional.linear asks MKL for them, which is 1.1 to 1.6 times slower on AMD's processors (docs/design.md).
+torch.nn.functional.linear asks MKL for them, which is 1.1 to 1.6 times slower on AMD's CPUs (docs/design.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels.choice import forward_mode
+from pmrf_blocks.attention.scaled_dot_product import forward_mode
 from pmrf_blocks.kernels.swap import Rule
 
 LEAST = 2**24  # multiplications; of fewer, what an operator's call takes itself decides
@@ -27,20 +27,18 @@ class FastLinear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
-class HalvedLinear(FastLinear):
-    """FastLinear for an output that is used in two halves: forward() gives both, (..., out_features / 2).
+def halves(layer: nn.Linear, x: Tensor) -> tuple[Tensor, Tensor]:
+    """layer(x) in two halves of its last axis, in inference.
 
-    In inference on a processor each is a product of its own: what comes next goes through contiguous halves, and may
-    overwrite them. Under autocast that would cast the weight at every call, which keeps copies of whole weights alone.
+    On a CPU each is a product of its own: what comes next goes through contiguous halves, and may overwrite them.
+    Autocast would cast the weight at every call, since it keeps copies of whole weights alone.
     """
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        if torch.is_grad_enabled() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
-            first, second = super().forward(x).chunk(2, -1)
-            return first, second
-        weights = self.weight.chunk(2)
-        biases = (None, None) if self.bias is None else self.bias.chunk(2)
-        return linear(x, weights[0], biases[0]), linear(x, weights[1], biases[1])
+    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        first, second = layer(x).chunk(2, -1)
+        return first, second
+    weights = layer.weight.chunk(2)
+    biases = (None, None) if layer.bias is None else layer.bias.chunk(2)
+    return linear(x, weights[0], biases[0]), linear(x, weights[1], biases[1])
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -51,7 +49,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN gives x @ weight.T, and faster: plain float32 tensors of a processor, and enough work."""
+    """Whether oneDNN gives x @ weight.T, and faster: plain float32 tensors of a CPU, and enough work."""
     return (
         x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"

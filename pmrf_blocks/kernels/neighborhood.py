@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pmrf_blocks.attention.triton_neighborhood import WIDEST_HEAD
 from pmrf_blocks.kernels.choice import check
 from pmrf_blocks.kernels.derivatives import differentiate_backward
-
-WIDEST_HEAD = 128
 
 
 def window_indices(size: int, kernel: int, dilation: int, device: torch.device | None = None) -> Tensor:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 
-def may_reuse(module: nn.Module) -> bool:
-    """Whether what the layers of a module make may be overwritten inside it: no gradient needs it, and no forward hook
-    that keeps features for later saw it (compiled code does not ask)."""
-    return not torch.is_grad_enabled() and (torch.compiler.is_compiling() or is_plain(module))
+def may_reuse(module: nn.Module, *tensors: Tensor) -> bool:
+    """Whether what the layers of a module make may be overwritten inside it: no gradient needs it, no forward hook that
+    keeps features for later sees it, and it runs as it is written, neither traced nor transformed by torch.func (which
+    `tensors`, its inputs, tell)."""
+    return (
+        not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not any(map(torch._C._functorch.is_functorch_wrapped_tensor, tensors))
+        and is_plain(module)
+    )
 
 
 def is_plain(module: nn.Module) -> bool:

@@ -9,25 +9,12 @@ from torch import Tensor
 
 from pmrf_blocks.kernels.choice import check
 from pmrf_blocks.kernels.derivatives import differentiate_backward
-
-
-def rms_norm_reference(x: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """x / rms(x over the last axis) * scale, computed in float32 at least and returned in x's dtype.
-
-    Arguments:
-        x: (B, ..., C).
-        scale: (C,), or (B, C): one for each image.
-    """
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    wide = x.to(dtype)
-    if scale.ndim == 2:
-        scale = scale.view(scale.shape[0], *[1] * (x.ndim - 2), scale.shape[1])
-    factor = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
-    return (wide * (factor * scale.to(dtype))).to(x.dtype)
+from pmrf_blocks.transformers import layers as formula
 
 
 def rms_norm(x: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """As rms_norm_reference, in one kernel. Raises ValueError for tensors that the kernel does not take."""
+    """transformers' formula of the same name in one kernel, for x (B, ..., C) and a scale (C,), or (B, C) for each
+    image. Raises ValueError for tensors that the kernel does not take."""
     images = scale.shape[0] if scale.ndim == 2 else 1
     rows = x.contiguous().view(images, -1, x.shape[-1])
     y, _ = rms_norm_rows(rows, scale.reshape(images, -1).contiguous(), eps)
@@ -83,10 +70,10 @@ def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 def _second(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
     grad, *inputs = ctx.saved_tensors
 
-    def formula(x: Tensor, scale: Tensor) -> tuple[Tensor]:
-        return (rms_norm_reference(x, scale, ctx.eps),)
+    def norm(x: Tensor, scale: Tensor) -> tuple[Tensor]:
+        return (formula.rms_norm(x, scale[:, None], ctx.eps),)
 
-    x, scale, gradient = differentiate_backward(formula, inputs, [grad], cotangents)
+    x, scale, gradient = differentiate_backward(norm, inputs, [grad], cotangents)
     return gradient, x, scale, None, None
 
 

@@ -7,16 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pmrf_blocks.attention import rotate
 from pmrf_blocks.kernels.choice import check
 from pmrf_blocks.kernels.derivatives import differentiate_backward
-
-EPS = 1e-6
+from pmrf_blocks.transformers.block import cosine_scaled
+from pmrf_blocks.transformers.layers import EPS
 
 
 def rotary_reference(
     q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """q and k rotated, in float32 at least, returned in their dtype.
+    """The formula of transformers.block.SelfAttention: q and k rotated.
 
     Arguments:
         q, k: (B, H, W, N, D).
@@ -24,17 +25,9 @@ def rotary_reference(
         scale: (N,), positive: q and k come to unit length times sqrt(scale) of their head before they turn
             (cosine-similarity attention). None leaves their length.
     """
-    dtype = torch.promote_types(q.dtype, torch.float32)
-    width = cos.shape[-1]
-    turned = []
-    for x in (q, k):
-        wide = x.to(dtype)
-        if scale is not None:
-            length = torch.rsqrt(wide.square().sum(-1, keepdim=True) + EPS)
-            wide = wide * (length * scale.to(dtype).sqrt()[:, None])
-        a, b, rest = wide.split((width, width, x.shape[-1] - 2 * width), -1)
-        turned.append(torch.cat((a * cos - b * sin, b * cos + a * sin, rest), -1).to(x.dtype))
-    return turned[0], turned[1]
+    if scale is not None:
+        q, k = cosine_scaled(q, scale), cosine_scaled(k, scale)
+    return rotate(q, cos, sin), rotate(k, cos, sin)
 
 
 @torch.no_grad()

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from pmrf_blocks.attention import (
     AxialRoPE,
     global_attention,
     neighborhood_attention_2d,
+    rotate,
     shifted_window_attention_2d,
 )
-from pmrf_blocks.kernels import fits, may_reuse, rotary, rotary_reference, rotary_reference_, unavailable
 from pmrf_blocks.transformers.groups import decayed
-from pmrf_blocks.transformers.layers import AdaRMSNorm, DepthwiseConv, FeedForward, add_residual, zero_init
+from pmrf_blocks.transformers.layers import EPS, AdaRMSNorm, DepthwiseConv, FeedForward, zero_init
 
 ATTENTIONS = ("neighborhood", "global", "shifted_window", "none")
 COSINE_INIT = 10.0
@@ -57,6 +58,14 @@ class Level:
             )
 
 
+def cosine_scaled(x: Tensor, scale: Tensor) -> Tensor:
+    """x (B, H, W, N, D) at unit length times sqrt(scale) of its head, (N,) and positive: the products of queries and
+    keys become scale * cosine. Computed in float32 at least, returned in x's dtype (k-diffusion)."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    length = torch.rsqrt(wide.square().sum(-1, keepdim=True) + EPS)
+    return (wide * (length * scale.to(wide.dtype).sqrt()[:, None])).to(x.dtype)
+
+
 class SelfAttention(nn.Module):
     """x + out(attention(rope(q), rope(k), v)), (q, k, v) = qkv(norm(x)).
 
@@ -74,27 +83,28 @@ class SelfAttention(nn.Module):
         self.qkv_proj = decayed(nn.Linear(level.width, 3 * level.width, bias=False))
         self.conv = decayed(DepthwiseConv(3 * level.width)) if depthwise else None
         self.scale = nn.Parameter(torch.full((self.heads,), COSINE_INIT)) if cosine else None
-        self.fused = unavailable() is None
         self.pos_emb = AxialRoPE(level.head_dim, self.heads)
         self.out_proj = decayed(zero_init(nn.Linear(level.width, level.width, bias=False)))
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
-        spare = may_reuse(self)
+        q, k, v = self.project(x, cond)
+        if self.scale is not None:
+            q, k = cosine_scaled(q, self.scale), cosine_scaled(k, self.scale)
+        cos, sin = self.pos_emb.angles(positions)
+        y = self.attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        return x + self.out_proj(rearrange(y, "b h w n d -> b h w (n d)"))
+
+    def project(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k and v (B, H, W, N, D) of tokens (B, H, W, width), in memory of their own."""
         qkv = self.qkv_proj(self.norm(x, cond))
         if self.conv is not None:
             qkv = self.conv(qkv)
-        q, k, v = qkv.unflatten(-1, (3, self.heads, self.level.head_dim)).unbind(-3)
-        cos, sin = self.pos_emb.angles(positions)
-        if self.fused and fits(q, k, cos, sin):
-            q, k = rotary(q, k, cos, sin, self.scale, inplace=spare)
-        elif spare:
-            rotary_reference_(q, k, cos, sin, self.scale)
-        else:
-            q, k = rotary_reference(q, k, cos, sin, self.scale)
-        scale = 1.0 if self.scale is not None else self.level.head_dim**-0.5
-        return add_residual(x, self.out_proj(self._attend(q, k, v, scale).flatten(-2)), spare)
+        q, k, v = rearrange(qkv, "b h w (three n d) -> three b h w n d", three=3, n=self.heads)
+        return q, k, v
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The level's attention of placed queries and keys, (B, H, W, N, D) to the same shape."""
+        scale = 1.0 if self.scale is not None else self.level.head_dim**-0.5
         if self.level.attention == "global":
             return global_attention(q, k, v, scale, backend=self.global_backend)
         if self.level.attention == "shifted_window":

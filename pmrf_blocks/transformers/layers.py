@@ -6,42 +6,47 @@ import math
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels import HalvedLinear, fits, may_reuse, rms_norm, rms_norm_reference, unavailable
 from pmrf_blocks.transformers.groups import decayed, mapping
 
 EPS = 1e-6
 
 
-def rms_normalize(x: Tensor, scale: Tensor, fused: bool) -> Tensor:
-    """x / rms(x over the last axis) * scale, with a scale (C,), or (B, C) for each image; in one kernel on CUDA."""
-    norm = rms_norm if fused and fits(x, scale) else rms_norm_reference
-    return norm(x, scale, EPS)
+def rms_norm(x: Tensor, scale: Tensor, eps: float = EPS) -> Tensor:
+    """x / rms(x over the last axis) * scale, computed in float32 at least and returned in x's dtype.
+
+    Arguments:
+        x: (..., C).
+        scale: broadcasts with x: (C,), or (B, 1, 1, C) for each of the images (B, H, W, C).
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    factor = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+    return (wide * (factor * scale.to(wide.dtype))).to(x.dtype)
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm with a learned scale."""
+    """Root-mean-square norm with a learned scale: (..., width) to the same shape."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))
-        self.fused = unavailable() is None
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_normalize(x, self.scale, self.fused)
+        return rms_norm(x, self.scale)
 
 
 class AdaRMSNorm(nn.Module):
-    """RMS norm whose scale is 1 + a linear map of the condition (B, cond_width), zero at first."""
+    """RMS norm of tokens (B, H, W, width) whose scale is 1 + a linear map of the condition (B, cond_width), zero at
+    first."""
 
     def __init__(self, width: int, cond_width: int) -> None:
         super().__init__()
         self.linear = mapping(decayed(zero_init(nn.Linear(cond_width, width, bias=False))))
-        self.fused = unavailable() is None
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
-        return rms_normalize(x, self.linear(cond) + 1.0, self.fused)
+        return rms_norm(x, rearrange(self.linear(cond) + 1.0, "b c -> b 1 1 c"))
 
 
 class FourierFeatures(nn.Module):
@@ -69,8 +74,7 @@ class DepthwiseConv(nn.Conv2d):
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The permuted view is channels_last memory, so nothing is copied.
-        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return rearrange(super().forward(rearrange(x, "b h w c -> b c h w")), "b c h w -> b h w c")
 
 
 class FeedForward(nn.Module):
@@ -83,15 +87,14 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False) -> None:
         super().__init__()
         self.norm = RMSNorm(width) if cond_width is None else AdaRMSNorm(width, cond_width)
-        self.up_proj = decayed((nn.Linear if depthwise else HalvedLinear)(width, 2 * hidden, bias=False))
+        self.up_proj = decayed(nn.Linear(width, 2 * hidden, bias=False))
         self.conv = decayed(DepthwiseConv(2 * hidden)) if depthwise else None
         self.down_proj = decayed(zero_init(nn.Linear(hidden, width, bias=False)))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        spare = may_reuse(self)
         inner = self.up_proj(self.norm(x) if cond is None else self.norm(x, cond))
-        value, gate = inner if self.conv is None else self.conv(inner).chunk(2, -1)
-        return add_residual(x, self.down_proj(gated(value, gate, spare)), spare)
+        value, gate = (inner if self.conv is None else self.conv(inner)).chunk(2, -1)
+        return x + self.down_proj(value * F.gelu(gate))
 
 
 class MappingNetwork(nn.Module):
@@ -108,18 +111,6 @@ class MappingNetwork(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.out_norm(x)
-
-
-def gated(value: Tensor, gate: Tensor, spare: bool) -> Tensor:
-    """value * gelu(gate); in the memory of a `spare` gate that lies in one piece."""
-    if not spare:
-        return value * F.gelu(gate)
-    return (torch.ops.aten.gelu_(gate) if gate.is_contiguous() else F.gelu(gate)).mul_(value)
-
-
-def add_residual(x: Tensor, branch: Tensor, spare: bool) -> Tensor:
-    """x + branch; in the memory of a `spare` branch."""
-    return branch.add_(x) if spare and x.dtype == branch.dtype else x + branch
 
 
 def zero_init(layer: nn.Linear) -> nn.Linear:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -45,8 +46,8 @@ class ConvTokenSplit(nn.Module):
         self.fac = nn.Parameter(torch.full((1,), 0.5))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = nn.functional.interpolate(x.permute(0, 3, 1, 2), scale_factor=2.0, mode="nearest")
-        return torch.lerp(skip, self.conv(x).permute(0, 2, 3, 1).to(skip.dtype), self.fac.to(skip.dtype))
+        x = self.conv(F.interpolate(rearrange(x, "b h w c -> b c h w"), scale_factor=2.0, mode="nearest"))
+        return torch.lerp(skip, rearrange(x, "b c h w -> b h w c").to(skip.dtype), self.fac.to(skip.dtype))
 
 
 class PatchOut(nn.Module):

@@ -5,15 +5,13 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pmrf_blocks import kernels
-from pmrf_blocks.attention import available_backends, backends, neighborhood_attention_2d, resolve_backend
-from pmrf_blocks.autoencoders import SDVAE, norms
+from pmrf_blocks.attention import neighborhood_attention_2d
 from pmrf_blocks.kernels import choice
-from pmrf_blocks.kernels.layer_norm import layer_norm_rows
-from pmrf_blocks.kernels.neighborhood import attention
-from pmrf_blocks.kernels.rms_norm import rms_norm_rows
-from pmrf_blocks.kernels.rotary import rotate_qk
-from pmrf_blocks.transformers import HourglassTransformer, Level, block, layers
+from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference, layer_norm_rows
+from pmrf_blocks.kernels.neighborhood import attention, neighborhood, neighborhood_reference
+from pmrf_blocks.kernels.rms_norm import rms_norm, rms_norm_rows
+from pmrf_blocks.kernels.rotary import rotary, rotary_reference, rotary_reference_, rotate_qk
+from pmrf_blocks.transformers import layers as formula
 
 pytest.importorskip("triton", reason="triton is not installed")
 CPU = pytest.param("cpu", marks=pytest.mark.skipif(not choice.interpreted(), reason="the GPU is tested instead"))
@@ -52,11 +50,11 @@ def test_layer_norm(device, data):
     silu, last = data.draw(st.booleans()), data.draw(st.booleans())
     x, weight, bias = random(*size, device=device), *random(2, size[1], device=device, seed=1).detach()
     x = x.contiguous(memory_format=torch.channels_last) if last else x
-    y = kernels.channel_layer_norm(x, weight, bias, 1e-6, silu)
+    y = channel_layer_norm(x, weight, bias, 1e-6, silu)
     assert y.permute(0, 2, 3, 1).is_contiguous()
     agree(
-        lambda *inputs: kernels.channel_layer_norm(*inputs, 1e-6, silu),
-        lambda *inputs: kernels.layer_norm_reference(*inputs, 1e-6, silu),
+        lambda *inputs: channel_layer_norm(*inputs, 1e-6, silu),
+        lambda *inputs: layer_norm_reference(*inputs, 1e-6, silu),
         (x, weight, bias),
     )
 
@@ -68,10 +66,15 @@ def test_rms_norm(device, data):
     size = [data.draw(st.integers(1, top)) for top in (3, 6, 5, 70)]
     scale = random(*size[::3], device=device, seed=1) if data.draw(st.booleans()) else random(size[3], device=device)
     agree(
-        lambda x, scale: kernels.rms_norm(x, scale, 1e-6),
-        lambda x, scale: kernels.rms_norm_reference(x, scale, 1e-6),
+        lambda x, scale: rms_norm(x, scale, 1e-6),
+        lambda x, scale: rms_norm_reference(x, scale, 1e-6),
         (random(*size, device=device), scale),
     )
+
+
+def rms_norm_reference(x, scale, eps):
+    """The transformers' formula, for one scale for all or one for each image."""
+    return formula.rms_norm(x, scale if scale.ndim == 1 else scale.view(len(scale), *[1] * (x.ndim - 2), -1), eps)
 
 
 def turns(size, heads, width, device):
@@ -93,11 +96,11 @@ def test_rotary(device, data):
         return lambda qkv, *scale: function(*qkv.unbind(-3)[:2], cos, sin, *scale)
 
     inputs = (qkv, scale) if data.draw(st.booleans()) else (qkv,)
-    agree(apply(kernels.rotary), apply(kernels.rotary_reference), inputs)
+    agree(apply(rotary), apply(rotary_reference), inputs)
     with torch.no_grad():
-        expected, after = apply(kernels.rotary_reference)(*inputs), qkv.detach().clone()
+        expected, after = apply(rotary_reference)(*inputs), qkv.detach().clone()
         q, k, v = after.unbind(-3)
-        kernels.rotary(q, k, cos, sin, *inputs[1:], inplace=True)
+        rotary(q, k, cos, sin, *inputs[1:], inplace=True)
         torch.testing.assert_close((q, k), expected, rtol=1e-5, atol=1e-5)
         assert torch.equal(v, qkv[..., 2, :, :])
 
@@ -111,8 +114,8 @@ def test_rotary_in_place_without_a_kernel(data):
     cos, sin = turns((height, width), heads, 6, "cpu")
     scale = data.draw(st.sampled_from([None, torch.linspace(0.5, 10, heads)]))
     q, k, v = qkv.clone().unbind(-3)
-    kernels.rotary_reference_(q, k, cos, sin, scale)
-    expected = kernels.rotary_reference(*qkv.unbind(-3)[:2], cos, sin, scale)
+    rotary_reference_(q, k, cos, sin, scale)
+    expected = rotary_reference(*qkv.unbind(-3)[:2], cos, sin, scale)
     assert q.dtype == dtype
     torch.testing.assert_close((q, k), expected, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-5)
     assert torch.equal(v, qkv[..., 2, :, :])
@@ -134,7 +137,7 @@ def same_attention(size, kernel, dilation, device, dtype=torch.float32, value_wi
     v = random(*size[:4], value_width or size[4], device=device, dtype=dtype, seed=1).detach()
     agree(
         lambda q, k, v: neighborhood_attention_2d(q, k, v, kernel, dilation=dilation, scale=0.4, backend="triton"),
-        lambda q, k, v: kernels.neighborhood_reference(q, k, v, kernel, dilation, 0.4),
+        lambda q, k, v: neighborhood_reference(q, k, v, kernel, dilation, 0.4),
         (q, k, v),
         TOLERANCE[dtype],
     )
@@ -157,15 +160,15 @@ def test_neighborhood_at_borders(size, kernel, dilation, value_width, device):
 def test_the_reference_equals_dense_attention():
     q, k, v = random(3, 2, 9, 8, 2, 4).detach().double()
     dense = neighborhood_attention_2d(q, k, v, (3, 2), dilation=(2, 4), scale=0.3, backend="dense")
-    torch.testing.assert_close(kernels.neighborhood_reference(q, k, v, (3, 2), (2, 4), 0.3), dense)
+    torch.testing.assert_close(neighborhood_reference(q, k, v, (3, 2), (2, 4), 0.3), dense)
 
 
 @devices
 def test_parts_of_one_projection_and_repeatable_bits(device):
     qkv = random(1, 9, 5, 3, 2, 16, device=device)
-    out = [kernels.neighborhood(*qkv.unbind(-3), (3, 3), (1, 1), 0.25) for _ in range(2)]
+    out = [neighborhood(*qkv.unbind(-3), (3, 3), (1, 1), 0.25) for _ in range(2)]
     parts = [x.contiguous() for x in qkv.unbind(-3)]
-    torch.testing.assert_close(out[0], kernels.neighborhood_reference(*parts, (3, 3), (1, 1), 0.25))
+    torch.testing.assert_close(out[0], neighborhood_reference(*parts, (3, 3), (1, 1), 0.25))
     gradients = [torch.autograd.grad(y.square().sum(), qkv)[0] for y in out]
     assert torch.equal(*out)
     assert torch.equal(*gradients)
@@ -177,18 +180,18 @@ def test_precisions(device, dtype):
     x, weight = random(1, 12, 2, 3, device=device, dtype=dtype), random(12, device=device, dtype=dtype, seed=1)
     tolerance = TOLERANCE[dtype]
     agree(
-        lambda x, w: kernels.channel_layer_norm(x, w, w, 1e-6, True),
-        lambda x, w: kernels.layer_norm_reference(x, w, w, 1e-6, True),
+        lambda x, w: channel_layer_norm(x, w, w, 1e-6, True),
+        lambda x, w: layer_norm_reference(x, w, w, 1e-6, True),
         (x, weight),
         tolerance,
     )
-    agree(lambda *a: kernels.rms_norm(*a, 1e-6), lambda *a: kernels.rms_norm_reference(*a, 1e-6),
+    agree(lambda *a: rms_norm(*a, 1e-6), lambda *a: rms_norm_reference(*a, 1e-6),
           (x.detach().permute(0, 2, 3, 1), weight), tolerance)  # fmt: skip
     cos, sin = turns((2, 2), 1, 4, device)
     q, k, scale = *random(2, 1, 2, 2, 1, 16, device=device, dtype=dtype).detach(), torch.tensor([3.0], device=device)
     agree(
-        lambda q, k, s: kernels.rotary(q, k, cos, sin, s),
-        lambda q, k, s: kernels.rotary_reference(q, k, cos, sin, s),
+        lambda q, k, s: rotary(q, k, cos, sin, s),
+        lambda q, k, s: rotary_reference(q, k, cos, sin, s),
         (q, k, scale),
         tolerance,
     )
@@ -199,16 +202,16 @@ def test_precisions(device, dtype):
 def test_second_derivatives(device):
     cos, sin = turns((3, 2), 2, 4, device)
     image, w, s = random(1, 8, 2, 3, device=device), random(8, device=device), random(1, 8, device=device)
-    agree(lambda x, w: kernels.channel_layer_norm(x, w, w, 1e-6, True),
-          lambda x, w: kernels.layer_norm_reference(x, w, w, 1e-6, True), (image, w), 1e-4, second=True)  # fmt: skip
-    agree(lambda x, s: kernels.rms_norm(x, s, 1e-6), lambda x, s: kernels.rms_norm_reference(x, s, 1e-6),
+    agree(lambda x, w: channel_layer_norm(x, w, w, 1e-6, True),
+          lambda x, w: layer_norm_reference(x, w, w, 1e-6, True), (image, w), 1e-4, second=True)  # fmt: skip
+    agree(lambda x, s: rms_norm(x, s, 1e-6), lambda x, s: rms_norm_reference(x, s, 1e-6),
           (random(1, 3, 8, device=device), s), 1e-4, second=True)  # fmt: skip
     q, k, v = random(3, 1, 3, 2, 2, 16, device=device).detach()
     scale = torch.tensor([2.0, 5.0], device=device)
-    agree(lambda *a: kernels.rotary(*a[:2], cos, sin, a[2]),
-          lambda *a: kernels.rotary_reference(*a[:2], cos, sin, a[2]), (q, k, scale), 1e-4, second=True)  # fmt: skip
-    agree(lambda *a: kernels.neighborhood(*a, (2, 2), (1, 1), 0.4),
-          lambda *a: kernels.neighborhood_reference(*a, (2, 2), (1, 1), 0.4), (q, k, v), 1e-4, second=True)  # fmt: skip
+    agree(lambda *a: rotary(*a[:2], cos, sin, a[2]),
+          lambda *a: rotary_reference(*a[:2], cos, sin, a[2]), (q, k, scale), 1e-4, second=True)  # fmt: skip
+    agree(lambda *a: neighborhood(*a, (2, 2), (1, 1), 0.4),
+          lambda *a: neighborhood_reference(*a, (2, 2), (1, 1), 0.4), (q, k, v), 1e-4, second=True)  # fmt: skip
 
 
 @devices
@@ -219,12 +222,10 @@ def test_forward_mode_takes_the_formula(device):
         return neighborhood_attention_2d(q, k, v, 2, backend="triton")
 
     _, ours = torch.func.jvp(apply, (q,), (torch.ones_like(q),))
-    _, exact = torch.func.jvp(
-        lambda q: kernels.neighborhood_reference(q, k, v, (2, 2), (1, 1), 0.25), (q,), (q * 0 + 1,)
-    )
+    _, exact = torch.func.jvp(lambda q: neighborhood_reference(q, k, v, (2, 2), (1, 1), 0.25), (q,), (q * 0 + 1,))
     torch.testing.assert_close(ours, exact)
     with torch.autograd.forward_ad.dual_level():
-        assert not kernels.fits(torch.autograd.forward_ad.make_dual(q, q))
+        assert not choice.fits(torch.autograd.forward_ad.make_dual(q, q))
 
 
 @devices
@@ -244,61 +245,13 @@ def test_operators_are_what_torch_compile_needs(device):
         )
 
 
-def test_rooms_take_the_kernels_where_they_fit(monkeypatch):
-    """On CUDA by themselves; here made to, in the interpreter."""
-    if not choice.interpreted():
-        pytest.skip("the GPU is tested instead")
-    level = Level(16, 1, head_dim=16, kernel_size=3, ff_ratio=1)
-    torch.manual_seed(0)
-    models = [
-        HourglassTransformer(in_channels=1, levels=(level,), patch_size=1, cosine=True, backend=backend,
-                             mapping_width=16, mapping_depth=1)
-        for backend in ("dense", "triton")
-    ]  # fmt: skip
-    for p in models[0].parameters():
-        torch.nn.init.normal_(p, std=0.3) if p.ndim > 1 else p.data.abs_()
-    models[1].load_state_dict(models[0].state_dict())
-    vae = SDVAE(latent_channels=2, channels=(8, 8), blocks_per_level=1, norm="layer")
-    x = random(1, 1, 4, 5).detach()
-    image = random(1, 3, 4, 4).detach()
-    expected = [models[0](x, 0.5), vae(image)]
-    calls = []
-    for module in (block, layers, norms):
-        monkeypatch.setattr(module, "fits", lambda *tensors: calls.append(len(tensors)) is None)
-    for module in [*models[1].modules(), *vae.modules()]:
-        if hasattr(module, "fused"):
-            module.fused = True
-    ours = [models[1](x, 0.5), vae(image)]
-    assert len(calls) > 10
-    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
-    gradients = [torch.autograd.grad(m(x, 0.5).square().sum(), list(m.parameters()), allow_unused=True) for m in models]
-    for fused, eager in zip(*reversed(gradients)):
-        assert (fused is None) == (eager is None)
-        if eager is not None:
-            torch.testing.assert_close(fused, eager, rtol=1e-3, atol=1e-4 * float(eager.abs().max()))
-
-
-def test_choice(monkeypatch):
-    assert resolve_backend("triton") == "triton"
-    assert choice.unavailable() == available_backends()["triton"]
-    reasons = available_backends()
-    for missing, chosen in (((), "natten"), (("natten",), "triton"), (("natten", "triton"), "tiled")):
-        there = {name: "missing" if name in missing else None for name in reasons}
-        monkeypatch.setattr(backends, "available_backends", lambda there=there: there)
-        assert resolve_backend("auto", "cuda") == chosen
-        assert resolve_backend("auto", "cpu") == "tiled"
-    monkeypatch.setattr(backends, "why_missing", lambda name: "not installed")
-    with pytest.raises(ImportError, match="backend 'triton': not installed"):
-        resolve_backend("triton")
-
-
 def test_what_no_kernel_takes(monkeypatch):
     q = torch.zeros(1, 3, 3, 1, 16)
-    assert not kernels.fits(q)
+    assert not choice.fits(q)
     with pytest.raises(ValueError, match="float32, float16 or bfloat16"):
-        kernels.rms_norm(q.double(), q[0, 0, 0, 0].double(), 1e-6)
+        rms_norm(q.double(), q[0, 0, 0, 0].double(), 1e-6)
     with pytest.raises(ValueError, match="at most 128 wide"):
-        kernels.neighborhood(*[torch.zeros(1, 3, 3, 1, 144)] * 3, (3, 3), (1, 1), 1.0)
+        neighborhood(*[torch.zeros(1, 3, 3, 1, 144)] * 3, (3, 3), (1, 1), 1.0)
     wide = torch.randn(1, 4, 3, 1, 144)
     tiled = neighborhood_attention_2d(wide, wide, wide, 3, backend="tiled")
     torch.testing.assert_close(neighborhood_attention_2d(wide, wide, wide, 3, backend="triton"), tiled)

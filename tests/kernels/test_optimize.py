@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from pmrf_blocks.estimators import UNet
-from pmrf_blocks.kernels import FastLinear, Report, optimize, restore_plain, swap
+from pmrf_blocks.kernels import Report, optimize, restore_plain, swap
+from pmrf_blocks.kernels.linear import FastLinear
 
 
 class FastUNet(UNet):
