@@ -28,6 +28,9 @@ PUBLIC = {
     "frechet_distance identity_degrees ind_rmse landmark_distance luma METRICS mmd_rbf Moments ms_ssim MS_SSIM_WEIGHTS "
     "Protocol PROTOCOLS psnr psnr_y Score ssim Statistics structural_similarities Structural",
     "data": "DataError EndlessBatches find_images IMAGE_SUFFIXES ImageDataset JoinedDataset SampleKey TarImages",
+    "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
+    "open_eight_bits open_image output_name save_picture shown within_limit without_suffix WRITABLE write_image "
+    "write_whole",
     "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling PairDataset PairFolder "
     "PixelCoupling PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_plane "

@@ -14,7 +14,7 @@ from pmrf_blocks.analysis import (
     speedup,
     stats_curve,
 )
-from pmrf_blocks.commands.files import ArgumentError, check_outputs
+from pmrf_blocks.commands.targets import ArgumentError, check_outputs
 from pmrf_blocks.plotting import FIGURE_SUFFIXES, save_figure
 
 

@@ -9,8 +9,8 @@ import torch
 from skimage.data import astronaut
 from tqdm import tqdm
 
-from pmrf_blocks.data.photographs import Photograph, PhotographError, save_image, write_photograph
 from pmrf_blocks.degradations import BlindFaceDegradation
+from pmrf_blocks.images import ImageError, LoadedImage, save_picture, write_image
 from pmrf_blocks.metrics import psnr
 from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import comparison, load_restorer
@@ -37,9 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
         for name, image in shown.items():
             tiles.append((f"{name}\n{float(psnr(image, target)):.1f} dB", image[0]))
         picture, result = arguments.output / "comparison.png", arguments.output / "restored.png"
-        save_image(comparison([tiles], tile=TILE), picture)
-        write_photograph(Photograph(restored.image[0]), result)
-    except (WeightsError, PhotographError) as error:
+        save_picture(comparison([tiles], tile=TILE), picture)
+        write_image(LoadedImage(restored.image[0]), result)
+    except (WeightsError, ImageError) as error:
         print(f"pmrf-blocks demo: {error}", file=sys.stderr)
         return 1
     print(f"{picture}: original, degraded, posterior mean, restored (PSNR against the original)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pmrf_blocks.commands.files import ArgumentError
+from pmrf_blocks.commands.targets import ArgumentError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 import pmrf_blocks
 from pmrf_blocks.commands.devices import choose_device
+from pmrf_blocks.images import MAX_PIXELS
 from pmrf_blocks.metrics.evaluation import Evaluation, Evaluator
-from pmrf_blocks.metrics.image_sets import ImageSetError, find_set
+from pmrf_blocks.metrics.image_sets import ImageSetError, Reading, find_set
 from pmrf_blocks.metrics.protocols import Protocol, find_protocol
 from pmrf_blocks.metrics.registry import METRICS, check_metrics
 from pmrf_blocks.metrics.report import per_image, render
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             resamples=arguments.bootstrap,
             seed=arguments.seed,
+            reading=Reading(arguments.recursive, arguments.max_pixels or MAX_PIXELS, arguments.strict),
         )
         rows = _rows(arguments)
         evaluator.check(*rows.values())
@@ -97,7 +99,7 @@ def _rows(arguments: argparse.Namespace) -> dict[str, Path]:
 
 
 def _measure(evaluator: Evaluator, rows: dict[str, Path]) -> list[Evaluation]:
-    total = sum(len(find_set(path)) for path in rows.values())
+    total = sum(len(find_set(path, evaluator.reading)) for path in rows.values())
     evaluations = []
     with tqdm(total=total, desc="evaluate", unit="image", file=sys.stderr) as bar:
         for name, path in rows.items():

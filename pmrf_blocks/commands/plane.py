@@ -16,7 +16,7 @@ from pmrf_blocks.analysis import (
     read_evaluations,
 )
 from pmrf_blocks.analysis.plane import DISTORTION, PERCEPTION, choose_axis, to_csv, to_markdown
-from pmrf_blocks.commands.files import ArgumentError, check_outputs
+from pmrf_blocks.commands.targets import ArgumentError, check_outputs
 from pmrf_blocks.plotting import FIGURE_SUFFIXES, save_figure
 
 TABLES = {".csv": to_csv, ".md": to_markdown}

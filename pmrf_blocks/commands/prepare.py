@@ -12,11 +12,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pmrf_blocks.commands.files import ArgumentError
+from pmrf_blocks.commands.targets import ArgumentError
 from pmrf_blocks.data.folders import DataError, find_images
-from pmrf_blocks.data.preparing import Cut, Outcome, Shrink, Tally, Work, prepare, write_whole
+from pmrf_blocks.data.preparing import Cut, Outcome, Shrink, Tally, Work, prepare
 from pmrf_blocks.data.published_sets import PUBLISHED_SETS
 from pmrf_blocks.data.scores import QAlign, read_scores
+from pmrf_blocks.images import MAX_PIXELS, shown, without_suffix, write_whole
 
 RECORD, PROBLEMS, SCORES = "prepare.json", "problems.txt", "scores.csv"
 Each = Callable[[Outcome], None]
@@ -38,9 +39,9 @@ def prepare_images(arguments: argparse.Namespace) -> int:
     """Sets of single images, at `size` or as they are; how many files had problems."""
     known = PUBLISHED_SETS[arguments.set]
     size = known.side if arguments.size is None else arguments.size
-    paths = find(arguments.source, arguments.output, expected(arguments))
+    paths = find(arguments.source, arguments)
     begin(arguments.output, {"set": known.name, "size": size})
-    work = Shrink(arguments.source, arguments.output, size, square=known.name == "ffhq")
+    work = Shrink(arguments.source, arguments.output, size, square=known.name == "ffhq", **limits(arguments))
     refuse_collisions(paths, work)
     tally = go_through(paths, work, arguments)
     if known.name == "ffhq":
@@ -56,8 +57,8 @@ def prepare_pairs(arguments: argparse.Namespace) -> int:
         raise ArgumentError("celeba-test needs --lq FOLDER, the degraded faces")
     size = PUBLISHED_SETS["celeba-test"].side if arguments.size is None else arguments.size
     folders = {"hq": arguments.source, "lq": arguments.lq}
-    found = {side: find(folder, arguments.output, expected(arguments)) for side, folder in folders.items()}
-    names = {side: {path.stem: path for path in paths} for side, paths in found.items()}
+    found = {side: find(folder, arguments) for side, folder in folders.items()}
+    names = {side: {without_suffix(path.name): path for path in paths} for side, paths in found.items()}
     tally = Tally()
     for one, other in (("hq", "lq"), ("lq", "hq")):
         alone = sorted(set(names[one]) - set(names[other]))
@@ -67,7 +68,7 @@ def prepare_pairs(arguments: argparse.Namespace) -> int:
     if not pairs:
         raise DataError(f"0 pairs: no image of {folders['hq']} has the name of one of {folders['lq']}")
     for side, folder in folders.items():
-        work = Shrink(folder, arguments.output / side, size if side == "hq" else None, square=True)
+        work = Shrink(folder, arguments.output / side, size if side == "hq" else None, square=True, **limits(arguments))
         paths = [names[side][stem] for stem in pairs]
         refuse_collisions(paths, work)
         done = go_through(paths, work, arguments, label=f"{arguments.set} {side}")
@@ -80,7 +81,7 @@ def prepare_patches(arguments: argparse.Namespace) -> int:
     """LSDIR: patches with at least `min_score`, scored by a file or by Q-Align; what is rejected is not kept."""
     size = PUBLISHED_SETS["lsdir"].side if arguments.size is None else arguments.size
     least = arguments.min_score if arguments.min_score > 0 else None
-    paths = find(arguments.source, arguments.output, expected(arguments))
+    paths = find(arguments.source, arguments)
     given = None if arguments.scores is None or least is None else read_scores(arguments.scores)
     judge = None if given is not None or least is None else QAlign(arguments.device)
     begin(arguments.output, {"set": "lsdir", "size": size, "stride": arguments.stride, "min_score": least})
@@ -105,7 +106,8 @@ def prepare_patches(arguments: argparse.Namespace) -> int:
                 rejected[0] += 1
                 (arguments.output / name).unlink()
 
-    work = Cut(arguments.source, arguments.output, size or 512, arguments.stride, scores, least)
+    work = Cut(arguments.source, arguments.output, size or 512, arguments.stride, scores, least, **limits(arguments))
+    refuse_collisions(paths, work)
     tally = go_through(paths, work, arguments, each=None if least is None else judged)
     tally.written -= rejected[0] + len(unscored)
     tally.problems += [(arguments.output / name, f"has no score in {arguments.scores}") for name in unscored]
@@ -133,11 +135,17 @@ def expected(arguments: argparse.Namespace) -> tuple[int | None, bool]:
     return PUBLISHED_SETS[arguments.set].images, True
 
 
-def find(source: Path, output: Path, expectation: tuple[int | None, bool]) -> list[Path]:
-    """Images below `source`, counted."""
+def limits(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How image files are read."""
+    return {"max_pixels": arguments.max_pixels or MAX_PIXELS, "strict": arguments.strict}
+
+
+def find(source: Path, arguments: argparse.Namespace) -> list[Path]:
+    """Images of `source`, counted."""
+    output = arguments.output
     if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
         raise ArgumentError(f"--output {output} is in {source}: results would be taken for sources")
-    paths, (count, strict) = find_images(source), expectation
+    paths, (count, strict) = find_images(source, recursive=arguments.recursive), expected(arguments)
     if count is not None and len(paths) != count:
         message = f"{len(paths)} images in {source}, where {count} are expected"
         if strict:
@@ -157,12 +165,12 @@ def begin(output: Path, record: dict[str, Any]) -> None:
     write_whole(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n"))
 
 
-def refuse_collisions(paths: Sequence[Path], work: Shrink) -> None:
+def refuse_collisions(paths: Sequence[Path], work: Shrink | Cut) -> None:
     seen: dict[Path, Path] = {}
     for path in paths:
         other = seen.setdefault(work.target(path), path)
         if other is not path:
-            raise DataError(f"{other} and {path} would both become {work.target(path)}")
+            raise DataError(f"{shown(other)} and {shown(path)} would both become {shown(work.target(path))}")
 
 
 def go_through(
@@ -172,6 +180,8 @@ def go_through(
     with tqdm(total=len(paths), desc=label or arguments.set, unit="image", file=sys.stderr) as bar:
         for path, outcome in prepare(paths, work, workers=arguments.workers):
             tally.add(path, outcome)
+            for note in outcome.notes:
+                bar.write(f"{shown(path)}: {note}", file=sys.stderr)
             if each is not None:
                 each(outcome)
             bar.update()

@@ -9,9 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pmrf_blocks.commands.devices import choose_device, choose_dtype
-from pmrf_blocks.commands.files import ArgumentError, Job, collect, for_each
-from pmrf_blocks.data.photographs import save_image, write_photograph
+from pmrf_blocks.commands.files import Job, for_each
+from pmrf_blocks.commands.targets import ArgumentError, no_others, plan
 from pmrf_blocks.flow import SOLVERS
+from pmrf_blocks.images import MAX_PIXELS, save_picture, within_limit, write_image
 from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import RestoredPhotograph, Restorer, comparison, load_restorer, restore_photographs
 from pmrf_blocks.restoration.photographs import working_size
@@ -27,7 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
             raise ArgumentError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {arguments.solver!r}")
         if arguments.source_noise is not None and arguments.source_noise < 0:
             raise ArgumentError(f"--source-noise must be at least 0; got {arguments.source_noise}")
-        files = collect(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
+        files = plan(
+            arguments.inputs,
+            arguments.output,
+            overwrite=arguments.overwrite,
+            recursive=arguments.recursive,
+            max_pixels=arguments.max_pixels or MAX_PIXELS,
+            others=beside if arguments.compare else no_others,
+        )
         device = choose_device(arguments.device)
         dtype = choose_dtype(arguments.dtype, device)
         restorer: Restorer = load_restorer(arguments.model, device=device)
@@ -36,11 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     steps = arguments.steps or restorer.steps
     units = 1 if arguments.posterior_mean_only else steps
-    with tqdm(total=units * len(files.paths), desc="restore", unit="step", file=sys.stderr) as bar:
+    with tqdm(total=units * len(files.items), desc="restore", unit="step", file=sys.stderr) as bar:
 
         def make(jobs: list[Job]) -> list[RestoredPhotograph]:
-            for job in jobs if arguments.compare else ():
-                files.check(compared(job))
             return restore_photographs(
                 restorer,
                 [job.photograph for job in jobs],
@@ -54,19 +60,30 @@ def run(arguments: argparse.Namespace) -> int:
                 progress=lambda done, of: bar.update(len(jobs)),
             )
 
-        def compared(job: Job) -> Path:
-            return job.target.with_name(f"{job.target.stem}_compare.png")
-
         def write(job: Job, restored: RestoredPhotograph) -> None:
             if arguments.compare:
                 tiles = [("input", restored.degraded), ("posterior mean", restored.posterior_mean)]
                 if not arguments.posterior_mean_only:
                     tiles.append(("restored", restored.result.pixels))
                 width = max(TILE, min(512, restored.degraded.shape[-1]))
-                save_image(comparison([tiles], tile=width), compared(job))
-            write_photograph(restored.result, job.target)
-            bar.write(str(job.target), file=sys.stdout)
+                save_picture(comparison([tiles], tile=width), job.targets[1])
+            write_image(restored.result, job.target)
 
         batch = arguments.batch or (BATCH if device.type == "cuda" or restorer.size <= SMALL else 1)
-        skipped = for_each(files, bar, units, make, write, batch=batch, alike=lambda p: working_size(p, restorer))
+        skipped = for_each(
+            files,
+            bar,
+            units,
+            make,
+            write,
+            batch=batch,
+            alike=lambda photograph: working_size(photograph, restorer),
+            max_pixels=arguments.max_pixels or MAX_PIXELS,
+            strict=arguments.strict,
+        )
     return 1 if skipped else 0
+
+
+def beside(target: Path) -> tuple[Path, ...]:
+    """Where the comparison goes that --compare writes beside a result."""
+    return (target.with_name(within_limit(target.stem, "_compare.png")),)

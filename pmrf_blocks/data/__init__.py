@@ -3,7 +3,8 @@
 folders.py      find_images(), ImageDataset: training images as uint8 tensors
 batches.py      EndlessBatches: the order of training samples
 tars.py         TarImages: the same out of tar files, near or far
-photographs.py  reading and writing single photographs of any kind
+
+Files are opened by pmrf_blocks.images alone.
 
 For `pmrf-blocks prepare`:
 
@@ -14,8 +15,9 @@ scores.py          quality scores
 """
 
 from pmrf_blocks.data.batches import EndlessBatches
-from pmrf_blocks.data.folders import IMAGE_SUFFIXES, DataError, ImageDataset, JoinedDataset, SampleKey, find_images
+from pmrf_blocks.data.folders import DataError, ImageDataset, JoinedDataset, SampleKey, find_images
 from pmrf_blocks.data.tars import TarImages
+from pmrf_blocks.images import IMAGE_SUFFIXES
 
 __all__ = [
     "IMAGE_SUFFIXES",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,15 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-
+from pmrf_blocks.images import MAX_PIXELS, ImageError, describe_image, find_pictures, open_eight_bits, shown
 
 READERS = 8  # threads that look at the heads of files
+TRANSPARENT = "its transparency is left out"
+LOGGER = logging.getLogger(__name__)
 
 
 class DataError(ValueError):
@@ -31,10 +33,12 @@ class SampleKey(NamedTuple):
     seed: int
 
 
-def find_images(*folders: str | Path) -> list[Path]:
-    """All image files below the folders, sorted, by suffix; DataError where a folder is missing or holds none.
+def find_images(*folders: str | Path, recursive: bool = True) -> list[Path]:
+    """All pictures in the folders, sorted; DataError where a folder is missing or holds none.
 
-    A .txt file instead of a folder lists images, one a line, relative to its own place; their order is kept.
+    With `recursive` those of the folders inside are taken too; linked folders are followed once. Hidden files are
+    never taken. What else is passed over is logged in one line a folder. A .txt file instead of a folder lists images,
+    one a line, relative to its own place; their order is kept.
     """
     paths: list[Path] = []
     for folder in map(Path, folders):
@@ -42,20 +46,31 @@ def find_images(*folders: str | Path) -> list[Path]:
             paths += _listed(folder)
             continue
         if not folder.is_dir():
-            raise DataError(f"no such folder: {folder}")
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        if not found:
-            raise DataError(f"0 images in {folder} (suffixes looked for: {', '.join(sorted(IMAGE_SUFFIXES))})")
-        paths += found
+            raise DataError(f"no such folder: {shown(folder)}")
+        try:
+            found = find_pictures(folder, recursive=recursive)
+        except ImageError as error:
+            raise DataError(str(error)) from None
+        if found.line():
+            LOGGER.warning("passed over in %s: %s", shown(folder), found.line())
+        if found.problems:
+            path, reason = found.problems[0]
+            more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
+            raise DataError(f"{shown(path)}: {reason}{more}")
+        if not found.paths:
+            raise DataError(f"0 images in {shown(folder)}")
+        paths += found.paths
     return paths
 
 
 def _listed(path: Path) -> list[Path]:
-    images = [path.parent / line for line in map(str.strip, path.read_text().splitlines()) if line]
+    # Names may hold any bytes, which surrogateescape keeps.
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    images = [path.parent / line.strip() for line in lines if line.strip()]
     missing = [image for image in images if not image.is_file()]
     if missing or not images:
-        first = f", {missing[0]} first" if missing else ""
-        raise DataError(f"{len(images)} images are listed in {path}, {len(missing)} are not there{first}")
+        first = f", {shown(missing[0])} first" if missing else ""
+        raise DataError(f"{len(images)} images are listed in {shown(path)}, {len(missing)} are not there{first}")
     return images
 
 
@@ -66,8 +81,9 @@ class ImageDataset(Dataset[Tensor]):
         paths: image files, as find_images() lists them.
         size: the shorter side is brought to this many pixels (Lanczos, antialiased); None keeps the size.
         crop: side of the random square crop; None takes the centre square of the shorter side.
-        flip: mirror half of the samples left to right.
+        flip: mirror half of the samples left to right; off unless asked for, as only training wants it.
         keep: hold decoded images in memory after their first use.
+        max_pixels, strict: as of open_image(); also the limit on what an image is resized to.
 
     Items are addressed by SampleKey(image, seed), so that crop and flip are functions of the seed alone, in any
     worker process; a plain index is read with seed 0.
@@ -81,13 +97,17 @@ class ImageDataset(Dataset[Tensor]):
         crop: int | None = None,
         flip: bool = False,
         keep: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        strict: bool = False,
     ) -> None:
         if not paths:
             raise DataError("0 images: the list of paths is empty")
         if size is not None and crop is not None and crop > size:
             raise DataError(f"crop {crop} is larger than size {size}")
         self.paths, self.size, self.crop, self.flip, self.keep = list(paths), size, crop, flip, keep
+        self.max_pixels, self.strict = max_pixels, strict
         self.decoded: dict[int, np.ndarray] = {}
+        self.told: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -118,44 +138,67 @@ class ImageDataset(Dataset[Tensor]):
 
     def _problem(self, index: int) -> tuple[str, int]:
         try:
-            with Image.open(self.head(index)) as file:
-                width, height = file.size
-        except (UnidentifiedImageError, OSError) as error:
+            head = describe_image(self.head(index), max_pixels=self.max_pixels)
+        except ImageError as error:
             return f"cannot be read: {error}", 0
-        if self.size is None and self.crop is not None and min(width, height) < self.crop:
-            return f"is {width}x{height}, smaller than the crop of {self.crop}", 0
-        return "", min(width, height)
+        return self._misfit(head.width, head.height), min(head.width, head.height)
+
+    def _misfit(self, width: int, height: int) -> str:
+        """Why an upright image of this size cannot be used, or ''."""
+        if self.size is None:
+            if self.crop is not None and min(width, height) < self.crop:
+                return f"is {width}x{height}, smaller than the crop of {self.crop}"
+            return ""
+        width, height = self._resized(width, height)
+        if width * height > self.max_pixels:
+            return f"would be {width}x{height} at size {self.size}, more than {self.max_pixels:,} pixels"
+        return ""
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        if self.size is None:
+            return width, height
+        scale = self.size / min(width, height)
+        return max(self.size, round(width * scale)), max(self.size, round(height * scale))
 
     def open(self, index: int) -> Path | BinaryIO:
-        """What Pillow reads image `index` from."""
+        """What image `index` is read from."""
         return self.paths[index]
 
     def read(self, index: int) -> np.ndarray:
         """Image `index` at the working size, uint8 (H, W, 3), not cropped."""
         if index in self.decoded:
             return self.decoded[index]
-        path = self.paths[index]
+        path = shown(self.paths[index])
         try:
-            with Image.open(self.open(index)) as file:
-                image = ImageOps.exif_transpose(file).convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"cannot read {path}: {error}") from None
-        if self.size is not None and min(image.size) != self.size:
-            scale = self.size / min(image.size)
-            image = image.resize(
-                (max(self.size, round(image.width * scale)), max(self.size, round(image.height * scale))),
-                Image.Resampling.LANCZOS,
+            pixels, alpha = open_eight_bits(
+                self.open(index),
+                max_pixels=self.max_pixels,
+                strict=self.strict,
+                tell=lambda text: self._tell(index, text),
             )
-        if self.crop is not None and min(image.size) < self.crop:
-            raise DataError(f"{path} is {image.width}x{image.height}, smaller than the crop of {self.crop}")
-        pixels = np.asarray(image)
+        except ImageError as error:
+            raise DataError(f"cannot read {path}: {error}") from None
+        if alpha is not None and alpha.min() < 255:
+            self._tell(index, TRANSPARENT)
+        height, width = pixels.shape[:2]
+        if misfit := self._misfit(width, height):
+            raise DataError(f"{path} {misfit}")
+        if self._resized(width, height) != (width, height):
+            image = Image.fromarray(pixels).resize(self._resized(width, height), Image.Resampling.LANCZOS)
+            pixels = np.asarray(image)
         if self.keep:
             self.decoded[index] = pixels
         return pixels
 
+    def _tell(self, index: int, text: str) -> None:
+        """Log what was assumed of an image, once in each process."""
+        if index not in self.told:
+            LOGGER.warning("%s: %s", shown(self.paths[index]), text)
+
     def __getitem__(self, key: int | SampleKey) -> Tensor:
         index, seed = key if isinstance(key, tuple) else (key, 0)
         pixels = self.read(index)
+        self.told.add(index)
         rng = np.random.default_rng(seed)
         height, width = pixels.shape[:2]
         side = min(height, width) if self.crop is None else self.crop
@@ -198,15 +241,3 @@ class JoinedDataset(Dataset[Tensor]):
         index, seed = key if isinstance(key, tuple) else (key, 0)
         part = int(np.searchsorted(self.starts, index, side="right")) - 1
         return self.parts[part][SampleKey(index - int(self.starts[part]), seed)]
-
-
-def unreadable(paths: Iterable[Path]) -> list[tuple[Path, str]]:
-    """Files of `paths` that do not decode, each with the reason; reads every file."""
-    bad = []
-    for path in paths:
-        try:
-            with Image.open(path) as file:
-                file.load()
-        except (UnidentifiedImageError, OSError) as error:
-            bad.append((path, str(error)))
-    return bad

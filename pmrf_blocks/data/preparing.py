@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,20 +11,30 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pmrf_blocks.data.folders import DataError
+from pmrf_blocks.data.folders import TRANSPARENT, DataError
 from pmrf_blocks.data.patches import patch_corners
+from pmrf_blocks.images import (
+    MAX_PIXELS,
+    ImageError,
+    describe_image,
+    open_eight_bits,
+    within_limit,
+    without_suffix,
+    write_whole,
+)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one file: results by name (relative to the output), written now or there already, and why it
-    gave none or not all."""
+    gave none or not all. `notes` is what was assumed when it was read."""
 
     written: tuple[str, ...] = ()
     there: tuple[str, ...] = ()
     problem: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 Work = Callable[[Path], Outcome]
@@ -36,35 +46,41 @@ class Shrink:
 
     Resized by Lanczos over the whole support, so without aliasing. One that is smaller than `size`, or, if `square`
     is asked for, not square, is a problem: nothing is enlarged. A file that needs no change is copied as it is.
+    `max_pixels` and `strict` are those of open_image().
     """
 
     root: Path
     output: Path
     size: int | None = None
     square: bool = False
+    max_pixels: int = MAX_PIXELS
+    strict: bool = False
 
     def target(self, path: Path) -> Path:
         target = self.output / path.relative_to(self.root)
-        return target if self.size is None else target.with_suffix(".png")
+        return target if self.size is None else target.with_name(within_limit(without_suffix(target.name), ".png"))
 
     def __call__(self, path: Path) -> Outcome:
         target = self.target(path)
         name = target.relative_to(self.output).as_posix()
         if target.exists():
             return Outcome(there=(name,))
-        image = decode(path)
+        notes: list[str] = []
+        image = decode(path, max_pixels=self.max_pixels, strict=self.strict, tell=notes.append)
         width, height = image.size
         if self.square and width != height:
             return Outcome(problem=f"is {width}x{height}, not square")
         if self.size is None or (min(image.size) == self.size and path.suffix.lower() == ".png"):
             write_whole(target, lambda temporary: shutil.copyfile(path, temporary))
-            return Outcome(written=(name,))
+            return Outcome(written=(name,), notes=tuple(notes))
         if min(image.size) < self.size:
             return Outcome(problem=f"is {width}x{height}, smaller than {self.size}")
         scale = self.size / min(image.size)
         shape = (max(self.size, round(width * scale)), max(self.size, round(height * scale)))
+        if shape[0] * shape[1] > self.max_pixels:
+            return Outcome(problem=f"would be {shape[0]}x{shape[1]}, more than {self.max_pixels:,} pixels")
         write_png(image.resize(shape, Image.Resampling.LANCZOS) if scale != 1 else image, target)
-        return Outcome(written=(name,))
+        return Outcome(written=(name,), notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -80,23 +96,30 @@ class Cut:
     stride: int
     scores: Mapping[str, float] = field(default_factory=dict)
     least: float | None = None
+    max_pixels: int = MAX_PIXELS
+    strict: bool = False
+
+    def target(self, path: Path) -> Path:
+        """Where results lie, before the place of the patch is added to the name."""
+        return self.output / without_suffix(path.relative_to(self.root).as_posix())
 
     def __call__(self, path: Path) -> Outcome:
-        width, height = size_of(path)
+        width, height = size_of(path, max_pixels=self.max_pixels)
         corners = patch_corners(width, height, self.size, self.stride)
         if not corners:
             return Outcome(problem=f"is {width}x{height}, smaller than the patches of {self.size}")
-        stem = path.relative_to(self.root).with_suffix("").as_posix()
+        stem = self.target(path).relative_to(self.output).as_posix()
         named = {f"{stem}_{top}_{left}.png": (left, top) for left, top in corners}
         wanted = [name for name in named if self.least is None or self.scores.get(name, self.least) >= self.least]
         there = tuple(name for name in wanted if (self.output / name).exists())
         missing = tuple(name for name in wanted if name not in there)
+        notes: list[str] = []
         if missing:
-            image = decode(path)
+            image = decode(path, max_pixels=self.max_pixels, strict=self.strict, tell=notes.append)
             for name in missing:
                 left, top = named[name]
                 write_png(image.crop((left, top, left + self.size, top + self.size)), self.output / name)
-        return Outcome(missing, there)
+        return Outcome(missing, there, notes=tuple(notes))
 
 
 @dataclass
@@ -134,41 +157,43 @@ def guarded(work: Work, path: Path) -> Outcome:
         return work(path)
     except DataError as error:
         return Outcome(problem=str(error))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return Outcome(problem="its name is too long to be that of its result")
+        raise
 
 
-def decode(path: Path) -> Image.Image:
-    """RGB image, upright and decoded in full; DataError gives the reason where that cannot be done."""
+def decode(
+    path: Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    strict: bool = False,
+    tell: Callable[[str], object] = lambda text: None,
+) -> Image.Image:
+    """RGB picture, upright and in sRGB; DataError gives the reason where there is none.
+
+    `tell` hears what was assumed.
+    """
     try:
-        with Image.open(path) as file:
-            file.load()
-            return ImageOps.exif_transpose(file).convert("RGB")
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
+        pixels, alpha = open_eight_bits(path, max_pixels=max_pixels, strict=strict, tell=tell)
+    except ImageError as error:
         raise DataError(f"cannot be read: {error}") from None
+    if alpha is not None and alpha.min() < 255:
+        tell(TRANSPARENT)
+    return Image.fromarray(pixels)
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def size_of(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(width, height) upright, by the head of the file; DataError where it cannot be read."""
     try:
-        with Image.open(path) as file:
-            turned = file.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 lie on their side
-            return (file.height, file.width) if turned else file.size
-    except Exception as error:
+        head = describe_image(path, max_pixels=max_pixels)
+    except ImageError as error:
         raise DataError(f"cannot be read: {error}") from None
+    return head.width, head.height
 
 
 def write_png(image: Image.Image, target: Path) -> None:
     write_whole(target, lambda temporary: image.save(temporary, "PNG"))
-
-
-def write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Whole or not there: under a temporary name first."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 _work: Work | None = None

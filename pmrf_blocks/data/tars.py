@@ -8,14 +8,13 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from pmrf_blocks.data.folders import DataError, ImageDataset
+from pmrf_blocks.images import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, describe_image, is_hidden, write_whole
 
-from pmrf_blocks.data.folders import IMAGE_SUFFIXES, DataError, ImageDataset
-
-HEAD = 65_536  # bytes in which Pillow nearly always finds an image's size
+HEAD = 65_536  # bytes in which nearly always is an image's size
 
 
 class Member(NamedTuple):
@@ -33,11 +32,11 @@ class TarImages(ImageDataset):
         tars: paths, or addresses that fsspec opens ('s3://', 'hf://', 'https://' of a server that gives ranges).
         index: folder that keeps each tar's list of files, so that it is read only once; None reads the heads of all
             files at every start.
-        size, crop, flip, keep: as of ImageDataset.
+        size, crop, flip, keep, max_pixels, strict: as of ImageDataset.
 
-    Other files than images, such as captions, are passed over. DataError where a tar is missing, compressed (its
-    files cannot be reached singly), cut short, or where there are no images at all. The images of addresses are not
-    looked at before the first step: that would fetch all of them.
+    Images are known by their suffix; hidden files and others, such as captions, are passed over. DataError where a tar
+    is missing, compressed (its files cannot be reached singly), cut short, or where there are no images at all. The
+    images of addresses are not looked at before the first step: that would fetch all of them.
     """
 
     def __init__(
@@ -49,14 +48,16 @@ class TarImages(ImageDataset):
         crop: int | None = None,
         flip: bool = False,
         keep: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        strict: bool = False,
     ) -> None:
         self.tars = [str(tar) for tar in tars]
         members = [(tar, member) for tar in self.tars for member in _members(tar, index)]
-        self.places = [(tar, one) for tar, one in members if Path(one.name).suffix.lower() in IMAGE_SUFFIXES]
+        self.places = [(tar, one) for tar, one in members if _is_picture(one.name)]
         if not self.places:
             raise DataError(f"0 images among the {len(members)} files of {self.where}")
         paths = [Path(tar, member.name) for tar, member in self.places]
-        super().__init__(paths, size=size, crop=crop, flip=flip, keep=keep)
+        super().__init__(paths, size=size, crop=crop, flip=flip, keep=keep, max_pixels=max_pixels, strict=strict)
 
     @property
     def where(self) -> str:
@@ -72,11 +73,10 @@ class TarImages(ImageDataset):
         tar, member = self.places[index]
         head = io.BytesIO(_read(tar, member.offset, min(HEAD, member.size)))
         try:
-            with Image.open(head):
-                pass
-        except (UnidentifiedImageError, OSError):  # its size stands further in
+            describe_image(head, max_pixels=self.max_pixels)
+        except ImageError:  # its size stands further in
             return self.open(index)
-        return io.BytesIO(head.getvalue())
+        return head
 
     def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Path, str]]:
         near = [index for index in indices if not _is_address(self.places[index][0])]
@@ -89,15 +89,13 @@ def _members(tar: str, index: str | Path | None) -> list[Member]:
     state = [length, changed]
     kept = None if index is None else Path(index) / f"{hashlib.sha256(tar.encode()).hexdigest()[:16]}.json"
     if kept is not None and kept.exists():
-        there = json.loads(kept.read_text())
+        there = json.loads(kept.read_text(encoding="utf-8"))
         if there["state"] == state:
             return [Member(*row) for row in there["members"]]
     members = _scan(tar, length)
     if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"tar": tar, "state": state, "members": members}))
-        os.replace(temporary, kept)
+        text = json.dumps({"tar": tar, "state": state, "members": members})
+        write_whole(kept, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return members
 
 
@@ -110,6 +108,11 @@ def _scan(tar: str, length: int) -> list[Member]:
     if members and members[-1].offset + members[-1].size > length:
         raise DataError(f"{tar} is cut short: it ends within {members[-1].name}")
     return members
+
+
+def _is_picture(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not any(is_hidden(part) for part in path.parts if part != ".")
 
 
 def _is_address(tar: str) -> bool:

@@ -14,7 +14,7 @@ from pmrf_blocks.metrics.bootstrap import bootstrap_interval
 from pmrf_blocks.metrics.checks import to_double
 from pmrf_blocks.metrics.frechet import frechet_distance
 from pmrf_blocks.metrics.gathering import Gathered
-from pmrf_blocks.metrics.image_sets import ImageSetError, batches, find_set, inspect, match_sets
+from pmrf_blocks.metrics.image_sets import DEFAULT, ImageSetError, Reading, batches, find_set, inspect, match_sets
 from pmrf_blocks.metrics.mmd import mmd_rbf
 from pmrf_blocks.metrics.per_image import ImageMetrics
 from pmrf_blocks.metrics.protocols import Protocol
@@ -58,6 +58,7 @@ class Evaluator:
         statistics: of the reference set, in place of reading it; one for each extractor.
         weights: published files by the name of their network or metric, or REPO_ID:FILE on the hub.
         resamples, seed: of the bootstrap; 0 resamples leave intervals out.
+        reading: how image files are found and read.
     """
 
     def __init__(
@@ -74,11 +75,12 @@ class Evaluator:
         workers: int = 2,
         resamples: int = 1000,
         seed: int = 0,
+        reading: Reading = DEFAULT,
     ) -> None:
-        self.protocol = protocol
+        self.protocol, self.reading = protocol, reading
         self.metrics = check_metrics(tuple(protocol.metrics if metrics is None else metrics))
-        self.reference = None if reference is None else find_set(reference)
-        self.posterior_mean = None if posterior_mean is None else find_set(posterior_mean)
+        self.reference = None if reference is None else find_set(reference, reading)
+        self.posterior_mean = None if posterior_mean is None else find_set(posterior_mean, reading)
         self.given = list(statistics)
         self.device, self.batch_size, self.workers = torch.device(device), batch_size, workers
         self.resamples, self.seed = resamples, seed
@@ -125,11 +127,11 @@ class Evaluator:
     def check(self, *folders: Path) -> None:
         """ImageSetError where one of the folders cannot be measured: found before anything is computed."""
         for folder in folders:
-            self._inspect(find_set(folder))
+            self._inspect(find_set(folder, self.reading))
 
     def evaluate(self, folder: Path, *, method: str = "", progress: Progress | None = None) -> Evaluation:
         """Measure one folder, or one file. `progress` is called with the number of images after each batch."""
-        restored = find_set(folder)
+        restored = find_set(folder, self.reading)
         sizes = self._inspect(restored)
         unavailable = dict(self.unavailable)
         distances = self._distances(restored, unavailable)
@@ -143,7 +145,9 @@ class Evaluator:
         needed = {METRICS[name].extractor for name in distances}
         features: dict[str, Gathered] = {name: Gathered(len(restored), self._keeps(name, distances)) for name in needed}
         names = list(restored)
-        for indices, tensors in batches(sets, sizes, batch_size=self.batch_size, workers=self.workers):
+        for indices, tensors in batches(
+            sets, sizes, batch_size=self.batch_size, workers=self.workers, reading=self.reading
+        ):
             ready = [self._prepare(tensor) for tensor in tensors]
             given = dict(zip(("restored", *used), ready))
             for name, values in self.images(images, given).items():
@@ -180,7 +184,11 @@ class Evaluator:
             sizes = [self._size(path)[:2] for path in self.reference.values()]
             names, gathered = list(self.reference), Gathered(len(self.reference), True)
             for indices, (tensor,) in batches(
-                [list(self.reference.values())], sizes, batch_size=self.batch_size, workers=self.workers
+                [list(self.reference.values())],
+                sizes,
+                batch_size=self.batch_size,
+                workers=self.workers,
+                reading=self.reading,
             ):
                 gathered.add(self.extractors[extractor], self._prepare(tensor), [names[i] for i in indices])
             self.reference_statistics[extractor] = Statistics(
@@ -210,7 +218,7 @@ class Evaluator:
         return [(height, width) for height, width, _ in found.values()]
 
     def _size(self, path: Path) -> tuple[int, int, bool]:
-        height, width, grey = inspect(path)
+        height, width, grey = inspect(path, self.reading)
         side = self.protocol.size
         if side is not None and (height, width) != (side, side):
             raise ImageSetError(f"{path} is {height}x{width}; the protocol {self.protocol} is of {side}x{side} images")

@@ -2,40 +2,73 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-GREY, COLOUR = frozenset({"1", "L", "LA"}), frozenset({"RGB", "RGBA", "P", "YCbCr", "CMYK"})
+from pmrf_blocks.images import (
+    MAX_PIXELS,
+    ImageError,
+    describe_image,
+    find_pictures,
+    open_eight_bits,
+    shown,
+    without_suffix,
+)
+
 LISTED = 10
-ORIENTATION = 0x0112  # of EXIF; 5 to 8 lay the picture on its side
+LOGGER = logging.getLogger(__name__)
 
 
 class ImageSetError(ValueError):
     """Image files that cannot be measured together; the message names them."""
 
 
-def find_set(path: str | Path) -> dict[str, Path]:
-    """Image files of a folder (not of folders inside), or one file, by name without suffix, sorted."""
+@dataclass(frozen=True)
+class Reading:
+    """How image files are found and read: with the folders inside; pixels above which a file is refused; whether one
+    with something wrong in it is refused though its pixels are there."""
+
+    recursive: bool = False
+    max_pixels: int = MAX_PIXELS
+    strict: bool = False
+
+
+DEFAULT = Reading()
+
+
+def find_set(path: str | Path, reading: Reading = DEFAULT) -> dict[str, Path]:
+    """Pictures of a folder, or one file, by name without suffix, sorted; recursively those of the folders inside
+    too, whose names begin with the folder's. What is passed over is logged in one line."""
     path = Path(path)
     if path.is_file():
-        return {path.stem: path}
+        return {shown(without_suffix(path.name)): path}
     if not path.is_dir():
-        raise ImageSetError(f"no such file or folder: {path}")
+        raise ImageSetError(f"no such file or folder: {shown(path)}")
+    try:
+        listing = find_pictures(path, recursive=reading.recursive)
+    except ImageError as error:
+        raise ImageSetError(str(error)) from None
+    if listing.line():
+        LOGGER.warning("passed over in %s: %s", shown(path), listing.line())
+    if listing.problems:
+        raise ImageSetError("; ".join(f"{shown(file)}: {reason}" for file, reason in listing.problems[:LISTED]))
     found: dict[str, Path] = {}
-    for file in sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()):
-        if file.stem in found:
-            raise ImageSetError(f"{found[file.stem].name} and {file.name} in {path} have one name; which is meant?")
-        found[file.stem] = file
+    for file in listing.paths:
+        name = shown(without_suffix(file.relative_to(path).as_posix()))
+        if name in found:
+            names = f"{shown(found[name].name)} and {shown(file.name)}"
+            raise ImageSetError(f"{names} in {shown(path)} have one name; which is meant?")
+        found[name] = file
     if not found:
-        raise ImageSetError(f"0 images in {path} (suffixes looked for: {', '.join(sorted(SUFFIXES))})")
+        raise ImageSetError(f"0 images in {shown(path)}")
     return found
 
 
@@ -46,43 +79,48 @@ def match_sets(first: Mapping[str, Path], second: Mapping[str, Path], label: str
     problems = []
     for missing, where in ((first.keys() - second.keys(), label), (second.keys() - first.keys(), "restored images")):
         if missing:
-            names = ", ".join(sorted(missing)[:LISTED]) + (" ..." if len(missing) > LISTED else "")
+            names = ", ".join(map(shown, sorted(missing)[:LISTED])) + (" ..." if len(missing) > LISTED else "")
             problems.append(f"{len(missing)} without a partner among the {where}: {names}")
     if problems:
         raise ImageSetError(f"{len(first)} restored images and {len(second)} {label}: " + "; ".join(problems))
 
 
-def inspect(path: Path) -> tuple[int, int, bool]:
+def inspect(path: Path, reading: Reading = DEFAULT) -> tuple[int, int, bool]:
     """(height, width, whether it is grey) from the header; ImageSetError where the file cannot be measured."""
     try:
-        with Image.open(path) as file:
-            width, height = file.size
-            if any(";16" in str(tile[3]) for tile in file.tile) or file.mode not in GREY | COLOUR:
-                raise ImageSetError(f"{path} has the pixel format {file.mode} of more than 8 bits; 8 bits are measured")
-            if file.getexif().get(ORIENTATION, 1) >= 5:
-                width, height = height, width
-            return height, width, file.mode in GREY
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageSetError(f"cannot read {path}: {error}") from None
+        head = describe_image(path, max_pixels=reading.max_pixels)
+    except ImageError as error:
+        raise ImageSetError(f"cannot read {shown(path)}: {error}") from None
+    if head.bit_depth > 8:
+        raise ImageSetError(f"{shown(path)} is of more than 8 bits a channel ({head.bit_depth}); 8 bits are measured")
+    return head.height, head.width, head.grey
 
 
-def read(path: Path) -> Tensor:
-    """Upright uint8 RGB (3, H, W); ImageSetError for a damaged file or one with transparent pixels."""
+def read(path: Path, reading: Reading = DEFAULT) -> Tensor:
+    """Upright uint8 RGB (3, H, W) in sRGB; ImageSetError for a damaged file or one with transparent pixels.
+
+    What had to be assumed is logged.
+    """
+
+    def tell(text: str) -> None:
+        LOGGER.warning("%s: %s", shown(path), text)
+
     try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if "A" in image.getbands() or "transparency" in image.info:
-                image = image.convert("RGBA")
-                if image.getchannel("A").getextrema() != (255, 255):
-                    raise ImageSetError(f"{path} has transparent pixels: which colour they have is not defined")
-            array = np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageSetError(f"cannot read {path}: {error}") from None
-    return torch.from_numpy(array.copy()).permute(2, 0, 1)
+        pixels, alpha = open_eight_bits(path, max_pixels=reading.max_pixels, strict=reading.strict, tell=tell)
+    except ImageError as error:
+        raise ImageSetError(f"cannot read {shown(path)}: {error}") from None
+    if alpha is not None and alpha.min() < 255:
+        raise ImageSetError(f"{shown(path)} has transparent pixels: which colour they have is not defined")
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def batches(
-    sets: Sequence[Sequence[Path]], sizes: Sequence[tuple[int, int]], *, batch_size: int, workers: int
+    sets: Sequence[Sequence[Path]],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    batch_size: int,
+    workers: int,
+    reading: Reading = DEFAULT,
 ) -> Iterator[tuple[list[int], list[Tensor]]]:
     """(indices, one uint8 tensor (B, 3, H, W) a set), in order; neighbours of one size share a batch.
 
@@ -97,7 +135,7 @@ def batches(
             groups.append([index])
 
     def load(group: list[int]) -> tuple[list[int], list[Tensor]]:
-        return group, [torch.stack([read(paths[index]) for index in group]) for paths in sets]
+        return group, [torch.stack([read(paths[index], reading) for index in group]) for paths in sets]
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         todo = iter(groups)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pmrf_blocks.data.photographs import Photograph, PhotographError
+from pmrf_blocks.images import ImageError, LoadedImage
 from pmrf_blocks.restoration.pipelines import Restorer
 
 LARGEST_ASPECT = 8
@@ -20,7 +20,7 @@ LARGEST_ASPECT = 8
 class RestoredPhotograph:
     """`result` at its final size, and what a comparison shows: `degraded` and `posterior_mean` (3, H, W) likewise."""
 
-    result: Photograph
+    result: LoadedImage
     degraded: Tensor
     posterior_mean: Tensor
     nfe: int
@@ -43,19 +43,19 @@ def resize_to(x: Tensor, height: int, width: int) -> Tensor:
     return y[0].clamp(0, 1)
 
 
-def working_size(photograph: Photograph, restorer: Restorer) -> tuple[int, int]:
+def working_size(photograph: LoadedImage, restorer: Restorer) -> tuple[int, int]:
     """Height and width at which a photograph is restored; photographs of one working size can share a batch.
 
-    Raises PhotographError for one that is far from a crop of a face.
+    Raises ImageError for one that is far from a crop of a face.
     """
     height, width = photograph.pixels.shape[-2:]
     if max(height, width) > LARGEST_ASPECT * min(height, width):
-        raise PhotographError(f"{width}x{height} is no face crop: one side is over {LARGEST_ASPECT} times the other")
+        raise ImageError(f"{width}x{height} is no face crop: one side is over {LARGEST_ASPECT} times the other")
     return scaled_size(height, width, restorer.size)
 
 
 def restore_photograph(
-    restorer: Restorer, photograph: Photograph, *, size: str | int = "input", **options: Any
+    restorer: Restorer, photograph: LoadedImage, *, size: str | int = "input", **options: Any
 ) -> RestoredPhotograph:
     """Restore one photograph; `options` go to Restorer.restore().
 
@@ -67,7 +67,7 @@ def restore_photograph(
 
 
 def restore_photographs(
-    restorer: Restorer, photographs: Sequence[Photograph], *, size: str | int = "input", **options: Any
+    restorer: Restorer, photographs: Sequence[LoadedImage], *, size: str | int = "input", **options: Any
 ) -> list[RestoredPhotograph]:
     """restore_photograph() of several at once, in one batch. They must have one working_size(): ValueError if not."""
     sizes = {working_size(photograph, restorer) for photograph in photographs}
@@ -83,7 +83,7 @@ def restore_photographs(
 
 
 def _at_final_size(
-    photograph: Photograph, image: Tensor, mean: Tensor, size: str | int, nfe: int
+    photograph: LoadedImage, image: Tensor, mean: Tensor, size: str | int, nfe: int
 ) -> RestoredPhotograph:
     pixels = photograph.pixels
     height, width = pixels.shape[-2:]
@@ -97,4 +97,4 @@ def _at_final_size(
         raise ValueError(f"size must be 'input', 'model' or a number of pixels; got {size!r}")
     parts = [resize_to(part, *final) for part in (image, pixels, mean)]
     alpha = None if photograph.alpha is None else resize_to(photograph.alpha, *final)
-    return RestoredPhotograph(Photograph(parts[0], alpha), parts[1], parts[2], nfe)
+    return RestoredPhotograph(replace(photograph, pixels=parts[0], alpha=alpha), parts[1], parts[2], nfe)

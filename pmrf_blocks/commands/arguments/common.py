@@ -9,7 +9,8 @@ DEVICE_HELP = "'auto' takes the first of cuda, mps and cpu that works (default: 
 
 WRITING = """\
 Results keep the input's file name; formats that cannot be written, or cannot hold the transparency, become .png.
-JPEG is written with quality 95, everything at 8 bits a channel. Existing files are kept unless --overwrite is given.
+Colour profile, EXIF and resolution are kept, grey pictures stay grey. JPEG is written with quality 95.
+Existing files are kept unless --overwrite is given.
 The exit status is 0 if everything was done, 1 if anything was skipped, 2 for bad arguments."""
 
 
@@ -19,9 +20,10 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PHOTO_OR_FOLDER",
-        help="photographs, or folders whose files with image suffixes are taken (not those of folders inside)",
+        help="photographs, or folders whose pictures are taken, whatever their suffix; hidden files are not",
     )
     parser.add_argument(
+        "-o",
         "--output",
         type=Path,
         required=True,
@@ -29,6 +31,26 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         help="folder for the results, created; or, for a single photograph, a file name with an image suffix",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser, *, recursive: bool = False) -> None:
+    """How image files are read, in every command that reads them."""
+    parser.add_argument(
+        "--recursive",
+        action=argparse.BooleanOptionalAction,
+        default=recursive,
+        help=f"also take the pictures of folders inside (default: {'yes' if recursive else 'no'})",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse a file with something wrong in it, though its pixels are there"
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help="width x height above which a file is refused (default: 250 million)",
+    )
 
 
 def add_directions(parser: argparse.ArgumentParser) -> None:

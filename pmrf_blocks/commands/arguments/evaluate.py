@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pmrf_blocks.commands.arguments.common import DEVICE_HELP, named, positive, whole
+from pmrf_blocks.commands.arguments.common import DEVICE_HELP, add_reading, named, positive, whole
 
 SUMMARY = "measure restored images, of any method, under a named protocol"
 EPILOG = (
@@ -60,3 +60,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bootstrap", type=whole, default=1000, metavar="N", help="resamples for intervals; 0: none (default: 1000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    add_reading(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pmrf_blocks.commands.arguments.common import positive
+from pmrf_blocks.commands.arguments.common import add_reading, positive
 
 EPILOG = """\
 SET is one of:
@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another number of images than N (without N: than the published one) is an error, not a warning",
     )  # fmt: skip
     parser.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that work (default: 1)")
+    add_reading(parser, recursive=True)
 
 
 def count(text: str) -> str | int:

@@ -1,0 +1,207 @@
+"""The one door: opens, decodes and describes an image file of any kind that people have."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile
+from torch import Tensor
+
+from pmrf_blocks.images.decoding import (
+    Samples,
+    bit_depth,
+    is_grey,
+    is_transparent,
+    raw_mode,
+    ready_tiff,
+    refuse_unsupported,
+    samples,
+)
+from pmrf_blocks.images.exif import SIDEWAYS, read_exif, read_resolution, writable_exif
+from pmrf_blocks.images.identifying import Source, check_size, identify, one_line, stream
+from pmrf_blocks.images.loaded import MAX_PIXELS, Header, ImageError, LoadedImage
+from pmrf_blocks.images.repairing import repairs
+
+SEVERAL = frozenset({"GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF", "HEIF", "FLI", "DCX"})  # pictures of equal standing
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    image: ImageFile.ImageFile
+    samples: Samples
+    orientation: int
+    exif: Image.Exif
+    header: Header
+    notes: tuple[str, ...]
+    damage: tuple[str, ...]
+
+
+def describe_image(source: Source, *, max_pixels: int = MAX_PIXELS, certain: bool = False) -> Header:
+    """What the head of a file says, without decoding its pixels (damage further in is not seen).
+
+    Raises ImageError for what open_image() could not read. `certain` takes those formats alone whose first bytes leave
+    no doubt, for files whose names do not say that they are pictures.
+    """
+    with stream(source) as file, one_line():
+        try:
+            image = _opened(file, max_pixels, certain=certain)
+        except Exception:
+            for data, _ in repairs(file, _loaded):
+                image = _opened(io.BytesIO(data), max_pixels, certain=certain)
+                break
+            else:
+                raise
+        return _header(image, read_exif(image)[1])
+
+
+def open_image(source: Source, *, max_pixels: int = MAX_PIXELS, strict: bool = False) -> LoadedImage:
+    """Read the first picture of a file, upright and in sRGB.
+
+    EXIF orientation and the embedded colour profile are applied, whatever the mode; alpha is kept apart; 16 bits keep
+    their precision. `notes` and `damage` of the result say what was assumed.
+
+    Arguments:
+        source: a path, or a file that can seek.
+        max_pixels: width x height above which a file is refused.
+        strict: refuse a file with something wrong in it, though its pixels are there.
+
+    Raises:
+        ImageError: what cannot be read, with the reason in one line and without the path.
+    """
+    with stream(source) as file, one_line():
+        decoded = _decode(file, max_pixels, strict)
+        block, lost = writable_exif(decoded.exif)
+        tags = ", ".join(f"0x{tag:04X}" for tag in lost)
+        found = decoded.samples
+        return LoadedImage(
+            pixels=_tensor(found.colour).expand(3, -1, -1).contiguous(),
+            alpha=None if found.alpha is None else _tensor(found.alpha[..., None]),
+            grey=decoded.header.grey,
+            bit_depth=decoded.header.bit_depth,
+            frames=decoded.header.frames,
+            icc_profile=decoded.image.info.get("icc_profile") or None,
+            exif=block,
+            resolution=read_resolution(decoded.image, decoded.orientation),
+            notes=(*decoded.notes, *([f"EXIF tags that cannot be encoded are left out ({tags})"] if lost else [])),
+            damage=decoded.damage,
+        )
+
+
+def open_eight_bits(
+    source: Source, *, max_pixels: int = MAX_PIXELS, strict: bool = False, tell: Callable[[str], object] | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(RGB, alpha or None) as uint8 arrays (H, W, 3) and (H, W): the values of open_image(), rounded to 8 bits.
+
+    For sets of images, where floats would take four times the memory. `tell` is called with what was assumed. Raises
+    ImageError as open_image() does.
+    """
+    with stream(source) as file, one_line():
+        decoded = _decode(file, max_pixels, strict)
+    for text in (*decoded.notes, *decoded.damage) if tell is not None else ():
+        tell(text)  # type: ignore[misc]
+    found = decoded.samples
+    colour = _eight_bits(found.colour)
+    colour = np.repeat(colour, 3, axis=2) if colour.shape[2] == 1 else colour
+    return np.ascontiguousarray(colour), None if found.alpha is None else _eight_bits(found.alpha)
+
+
+def _decode(file: BinaryIO, max_pixels: int, strict: bool) -> _Decoded:
+    """Decode a file, or, where that fails, a mended copy of it."""
+    try:
+        decoded = _decode_whole(file, max_pixels, ())
+    except Exception:
+        for data, reason in repairs(file, lambda mended: _loaded(mended, max_pixels)):
+            try:
+                decoded = _decode_whole(io.BytesIO(data), max_pixels, (reason,))
+                break
+            except Exception:  # the next way of mending it; the first error is the one to tell
+                continue
+        else:
+            raise
+    if strict and decoded.damage:
+        raise ImageError(f"{decoded.damage[0]} (refused as --strict was given)")
+    return decoded
+
+
+def _decode_whole(file: BinaryIO, max_pixels: int, damage: tuple[str, ...]) -> _Decoded:
+    image = _opened(file, max_pixels)
+    deep, frames = raw_mode(image), _frames(image)
+    depth, grey, transparent = bit_depth(image), is_grey(image), is_transparent(image)
+    exif, orientation, wrong = read_exif(image)
+    image.load()
+    if image.format == "PNG":  # an eXIf chunk may follow the pixels
+        exif, orientation, wrong = read_exif(image)
+    found = samples(image, lambda: _opened(file, max_pixels), deep=deep)
+    found = Samples(
+        _turn(found.colour, orientation), None if found.alpha is None else _turn(found.alpha, orientation), found.note
+    )
+    notes = [found.note] if found.note else []
+    if frames > 1:
+        notes.append(f"the first of {frames} pictures was taken")
+    header = Header(image.format or "", found.colour.shape[1], found.colour.shape[0], grey, transparent, depth, frames)
+    damage = (*damage, *([wrong] if wrong else []))
+    return _Decoded(image, found, orientation, exif, header, tuple(notes), damage)
+
+
+def _turn(array: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, ...) turned and mirrored as the EXIF orientation says."""
+    if orientation in SIDEWAYS:
+        array = array.swapaxes(0, 1)
+    horizontal, vertical = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+    array = array[:, ::-1] if horizontal else array
+    return array[::-1] if vertical else array
+
+
+def _opened(file: BinaryIO, max_pixels: int, *, certain: bool = False) -> ImageFile.ImageFile:
+    file.seek(0)
+    image = identify(file, certain=certain)
+    refuse_unsupported(image)
+    if image.format == "TIFF":
+        ready_tiff(image)
+    check_size(image, max_pixels)
+    return image
+
+
+def _loaded(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    image = _opened(file, max_pixels)
+    image.load()
+    return image
+
+
+def _frames(image: Image.Image) -> int:
+    if image.format not in SEVERAL:
+        return 1
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+        image.seek(0)
+    except Exception:  # damage behind the first picture
+        image.seek(0)
+        return 1
+    return frames
+
+
+def _header(image: Image.Image, orientation: int) -> Header:
+    width, height = reversed(image.size) if orientation in SIDEWAYS else image.size
+    grey, transparent, depth = is_grey(image), is_transparent(image), bit_depth(image)
+    return Header(image.format or "", width, height, grey, transparent, depth, _frames(image))
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """(H, W, C) of 8 or 16 bits, or floats, as float32 (C, H, W) in [0, 1]."""
+    array = np.array(array.transpose(2, 0, 1))
+    if array.dtype == np.uint16:
+        return torch.from_numpy(array.astype(np.float32)) / 65535.0
+    tensor = torch.from_numpy(array).float()
+    return tensor if array.dtype == np.float32 else tensor / 255.0
+
+
+def _eight_bits(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    scale = 255.0 / 65535.0 if array.dtype == np.uint16 else 255.0
+    return np.round(array * scale).astype(np.uint8)
