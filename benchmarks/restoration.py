@@ -13,8 +13,7 @@ from benchmarks.comparison import Build, Call, Comparison, Goal, Settings, name_
 from benchmarks.needs import Need, count
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.kernels import optimize
-from pmrf_blocks.restoration import PMRF, LatentPMRF
-from pmrf_blocks.restoration.pipelines import Restorer
+from pmrf_blocks.restoration import PMRF, LatentPMRF, Pipeline
 from pmrf_blocks.transformers import HourglassTransformer, Level, latent_pmrf_hdit, pmrf_hdit
 
 
@@ -28,17 +27,17 @@ def pixel_velocity(settings: Settings) -> HourglassTransformer:
     return HourglassTransformer(levels=(Level(64, 1),), mapping_width=32) if settings.tiny else pmrf_hdit()
 
 
-def latent(size: int, settings: Settings) -> Restorer:
+def latent(size: int, settings: Settings) -> Pipeline:
     autoencoder = seeded(SimVAE, LATENT, channels=channels(settings), settings=settings)
     velocity = latent_velocity(settings)
     return LatentPMRF(autoencoder=autoencoder, estimator=nn.Identity(), velocity=velocity, size=size)
 
 
-def pixels(size: int, settings: Settings) -> Restorer:
+def pixels(size: int, settings: Settings) -> Pipeline:
     return PMRF(estimator=nn.Identity(), velocity=pixel_velocity(settings), size=size)
 
 
-def restoring(make: type[Restorer], size: int, steps: int, settings: Settings, dtype: torch.dtype) -> Build:
+def restoring(make: type[Pipeline], size: int, steps: int, settings: Settings, dtype: torch.dtype) -> Build:
     def build() -> Call:
         restorer = (latent if make is LatentPMRF else pixels)(size, settings).to(settings.device).eval()
         optimize(restorer)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -16,3 +20,20 @@ def derive_seed(*parts: int | str) -> int:
 def derive_generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator on `device`, seeded by derive_seed(*parts)."""
     return torch.Generator(device).manual_seed(derive_seed(*parts))
+
+
+def normal_like(x: Tensor, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+    """Standard normal numbers of x's shape, dtype and device.
+
+    Arguments:
+        generator: one for the whole batch, or one an image: what an image draws then does not depend on its batch. The
+            numbers are drawn in float32 on the generator's device: with one on the CPU they are the same everywhere.
+
+    Raises ValueError where the generators are not as many as the images.
+    """
+    if isinstance(generator, torch.Generator):
+        return torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+    if len(generator) != len(x):
+        raise ValueError(f"generators must be one, or one an image; got {len(generator)} for {len(x)} images")
+    rows = [torch.randn(x.shape[1:], generator=own, device=own.device) for own in generator]
+    return torch.stack(rows).to(x)

@@ -26,7 +26,6 @@ from pmrf_blocks.losses import EfficientNetLiteFeatures, PerceptualLoss
 from pmrf_blocks.restoration import PMRF, LatentPMRF
 from pmrf_blocks.training import (
     AutoencoderTask,
-    FlowTask,
     LatentCoupling,
     PixelCoupling,
     PosteriorMeanTask,
@@ -34,12 +33,13 @@ from pmrf_blocks.training import (
     fit,
     given_pairs,
     latent_statistics,
-    precompute_pairs,
 )
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
 from pmrf_blocks.training.export import export
+from pmrf_blocks.training.pairs import compute_pairs
 from pmrf_blocks.training.processes import once, processes
 from pmrf_blocks.training.randomness import seeded
+from pmrf_blocks.training.tasks import CouplingFlowTask
 from pmrf_blocks.transformers import HourglassTransformer
 
 
@@ -155,10 +155,8 @@ def train_flow(place: Place) -> None:
     coupling = LatentCoupling(place.load(SimVAE, "autoencoder"), place.load(UNet, "estimator"), BlindFaceDegradation())
     whole = chain.train["flow"]
     network = place.new(HourglassTransformer, "flow", chain.velocity)
-    task = FlowTask(network, given_pairs, source_noise=chain.source_noise)
-    validation = precompute_pairs(
-        coupling, place.faces("val"), rounds=1, seed=whole.seed + 1_000_000, device=place.device
-    )
+    task = CouplingFlowTask(network, given_pairs, source_noise=chain.source_noise)
+    validation = compute_pairs(coupling, place.faces("val"), rounds=1, seed=whole.seed + 1_000_000, device=place.device)
     jitter = chain.size // 20
     last = latest_checkpoint(place.runs / "flow" / "checkpoints")
     done = 0 if last is None else load_checkpoint(last)["step"]
@@ -166,7 +164,7 @@ def train_flow(place: Place) -> None:
         stop = whole.steps * (piece + 1) // chain.flow_pieces
         if stop <= done and piece + 1 < chain.flow_pieces:
             continue
-        pairs = precompute_pairs(
+        pairs = compute_pairs(
             coupling,
             place.faces("train", jitter=jitter),
             rounds=chain.pair_rounds,
@@ -183,7 +181,7 @@ def train_pixel(place: Place) -> None:
     chain = place.chain
     coupling = PixelCoupling(place.load(UNet, "estimator"), BlindFaceDegradation())
     network = place.new(HourglassTransformer, "pixel", chain.pixel_velocity)
-    task = FlowTask(network, coupling, source_noise=chain.pixel_source_noise)
+    task = CouplingFlowTask(network, coupling, source_noise=chain.pixel_source_noise)
     place.fit("pixel", task, place.faces("train", jitter=chain.size // 20), place.faces("val"))
 
 

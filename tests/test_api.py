@@ -31,14 +31,16 @@ PUBLIC = {
     "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
     "open_eight_bits open_image output_name save_picture shown within_limit without_suffix WRITABLE write_image "
     "write_whole",
-    "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling PairDataset PairFolder "
-    "PixelCoupling PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
+    "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling LatentMeanTask PairDataset "
+    "PairFolder PixelCoupling PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_plane "
     "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration higher_is_better Isometry isometry "
     "pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "
     "SourceOptions speedup Speedup split_distortion stats_curve StatsError",
-    "restoration": "BUNDLED comparison LatentPMRF load_restorer NonFiniteError PMRF PosteriorMean restore_photograph "
-    "restore_photographs Restored RestoredPhotograph Restorer",
+    "restoration": "BatchSpace BUNDLED comparison DegradedSource ELIR flow_conditioned_on_degraded "
+    "flow_conditioned_on_mean flow_from_degraded LatentMeanSource LatentPMRF Latents load_restorer NoiseSource "
+    "NonFiniteError Pipeline Pixels PMRF PosteriorMean PosteriorMeanSource restore_photograph restore_photographs "
+    "Restored RestoredPhotograph",
 }
 
 

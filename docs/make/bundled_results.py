@@ -76,6 +76,7 @@ def outputs(degraded: Tensor, target: Tensor, latent: LatentPMRF, pixel: PMRF, s
     """Every row's images, (B, 3, H, W) in [0, 1], and the target's."""
     seeds = [seed * 1000 + number for number in range(len(target))]
     ours, theirs = latent.restore(degraded, seed=seeds), pixel.restore(degraded, seed=seeds)
+    assert ours.posterior_mean is not None
 
     def reconstruct(x: Tensor) -> Tensor:
         return (0.5 * (latent.autoencoder(2.0 * x - 1.0) + 1.0)).clamp(0, 1)

@@ -14,7 +14,7 @@ from pmrf_blocks.commands.targets import ArgumentError, no_others, plan
 from pmrf_blocks.flow import SOLVERS
 from pmrf_blocks.images import MAX_PIXELS, save_picture, within_limit, write_image
 from pmrf_blocks.pretrained import WeightsError
-from pmrf_blocks.restoration import RestoredPhotograph, Restorer, comparison, load_restorer, restore_photographs
+from pmrf_blocks.restoration import Pipeline, RestoredPhotograph, comparison, load_restorer, restore_photographs
 from pmrf_blocks.restoration.photographs import working_size
 
 TILE = 256
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         device = choose_device(arguments.device)
         dtype = choose_dtype(arguments.dtype, device)
-        restorer: Restorer = load_restorer(arguments.model, device=device)
+        restorer: Pipeline = load_restorer(arguments.model, device=device)
     except (ArgumentError, WeightsError) as error:
         print(f"pmrf-blocks restore: {error}", file=sys.stderr)
         return 2
@@ -62,7 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         def write(job: Job, restored: RestoredPhotograph) -> None:
             if arguments.compare:
-                tiles = [("input", restored.degraded), ("posterior mean", restored.posterior_mean)]
+                tiles = [("input", restored.degraded)]
+                if restored.posterior_mean is not None:
+                    tiles.append(("posterior mean", restored.posterior_mean))
                 if not arguments.posterior_mean_only:
                     tiles.append(("restored", restored.result.pixels))
                 width = max(TILE, min(512, restored.degraded.shape[-1]))

@@ -1,6 +1,10 @@
 """What the blocks become.
 
-pipelines.py    LatentPMRF, PMRF, PosteriorMean: batches of tensors
+pipelines.py    Pipeline: space, source, condition, velocity; what is trained is what restores
+methods.py      LatentPMRF, PMRF, ELIR, PosteriorMean, and PMRF's baselines
+spaces.py       Pixels, Latents
+sources.py      what a flow starts from and what it sees
+names.py        names of a pipeline's networks
 published.py    PMRF's released checkpoints, for PMRF.from_published()
 saving.py       load_restorer(), and what save_pretrained writes
 photographs.py  restore_photograph(), restore_photographs(): of any size
@@ -10,20 +14,48 @@ errors.py       NonFiniteError
 
 from pmrf_blocks.restoration.comparison import comparison
 from pmrf_blocks.restoration.errors import NonFiniteError
+from pmrf_blocks.restoration.methods import (
+    ELIR,
+    PMRF,
+    LatentPMRF,
+    PosteriorMean,
+    flow_conditioned_on_degraded,
+    flow_conditioned_on_mean,
+    flow_from_degraded,
+)
 from pmrf_blocks.restoration.photographs import RestoredPhotograph, restore_photograph, restore_photographs
-from pmrf_blocks.restoration.pipelines import PMRF, LatentPMRF, PosteriorMean, Restored, Restorer
+from pmrf_blocks.restoration.pipelines import Pipeline, Restored
 from pmrf_blocks.restoration.saving import BUNDLED, load_restorer
+from pmrf_blocks.restoration.sources import (
+    BatchSpace,
+    DegradedSource,
+    LatentMeanSource,
+    NoiseSource,
+    PosteriorMeanSource,
+)
+from pmrf_blocks.restoration.spaces import Latents, Pixels
 
 __all__ = [
     "BUNDLED",
+    "ELIR",
     "PMRF",
+    "BatchSpace",
+    "DegradedSource",
+    "LatentMeanSource",
     "LatentPMRF",
+    "Latents",
+    "NoiseSource",
     "NonFiniteError",
+    "Pipeline",
+    "Pixels",
     "PosteriorMean",
+    "PosteriorMeanSource",
     "Restored",
     "RestoredPhotograph",
-    "Restorer",
     "comparison",
+    "flow_conditioned_on_degraded",
+    "flow_conditioned_on_mean",
+    "flow_from_degraded",
     "load_restorer",
     "restore_photograph",
     "restore_photographs",

@@ -1,4 +1,7 @@
-"""Errors of the restorers."""
+"""Errors of the pipelines."""
+
+import torch
+from torch import Tensor
 
 
 class NonFiniteError(ValueError):
@@ -7,3 +10,10 @@ class NonFiniteError(ValueError):
     def __init__(self, stage: str) -> None:
         super().__init__(f"non-finite values after the stage '{stage}'; try --dtype float32")
         self.stage = stage
+
+
+def finite(stage: str, x: Tensor) -> Tensor:
+    """x itself; NonFiniteError(stage) where any value is infinite or not a number."""
+    if not bool(torch.isfinite(x).all()):
+        raise NonFiniteError(stage)
+    return x

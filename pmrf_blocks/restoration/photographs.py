@@ -11,18 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pmrf_blocks.images import ImageError, LoadedImage
-from pmrf_blocks.restoration.pipelines import Restorer
+from pmrf_blocks.restoration.pipelines import Pipeline
 
 LARGEST_ASPECT = 8
 
 
 @dataclass(frozen=True)
 class RestoredPhotograph:
-    """`result` at its final size, and what a comparison shows: `degraded` and `posterior_mean` (3, H, W) likewise."""
+    """`result` at its final size, and what a comparison shows: `degraded` and `posterior_mean` (3, H, W) likewise;
+    None where the pipeline has no posterior mean."""
 
     result: LoadedImage
     degraded: Tensor
-    posterior_mean: Tensor
+    posterior_mean: Tensor | None
     nfe: int
 
 
@@ -43,7 +44,7 @@ def resize_to(x: Tensor, height: int, width: int) -> Tensor:
     return y[0].clamp(0, 1)
 
 
-def working_size(photograph: LoadedImage, restorer: Restorer) -> tuple[int, int]:
+def working_size(photograph: LoadedImage, restorer: Pipeline) -> tuple[int, int]:
     """Height and width at which a photograph is restored; photographs of one working size can share a batch.
 
     Raises ImageError for one that is far from a crop of a face.
@@ -55,9 +56,9 @@ def working_size(photograph: LoadedImage, restorer: Restorer) -> tuple[int, int]
 
 
 def restore_photograph(
-    restorer: Restorer, photograph: LoadedImage, *, size: str | int = "input", **options: Any
+    restorer: Pipeline, photograph: LoadedImage, *, size: str | int = "input", **options: Any
 ) -> RestoredPhotograph:
-    """Restore one photograph; `options` go to Restorer.restore().
+    """Restore one photograph; `options` go to Pipeline.restore().
 
     The shorter side is brought to restorer.size and restored there. `size` says how large the result is: 'input', the
     input's own size where that is larger, else the working size; 'model', the working size; a number, that many
@@ -67,7 +68,7 @@ def restore_photograph(
 
 
 def restore_photographs(
-    restorer: Restorer, photographs: Sequence[LoadedImage], *, size: str | int = "input", **options: Any
+    restorer: Pipeline, photographs: Sequence[LoadedImage], *, size: str | int = "input", **options: Any
 ) -> list[RestoredPhotograph]:
     """restore_photograph() of several at once, in one batch. They must have one working_size(): ValueError if not."""
     sizes = {working_size(photograph, restorer) for photograph in photographs}
@@ -75,7 +76,8 @@ def restore_photographs(
         raise ValueError(f"photographs of one batch must have one working size; got {sorted(sizes)}")
     small = torch.stack([resize_to(photograph.pixels, *next(iter(sizes))) for photograph in photographs])
     restored = restorer.restore(small, **options)
-    images, means = (x.float().cpu() for x in (restored.image, restored.posterior_mean))
+    images = restored.image.float().cpu()
+    means = [None] * len(images) if restored.posterior_mean is None else restored.posterior_mean.float().cpu()
     return [
         _at_final_size(photograph, image, mean, size, restored.nfe)
         for photograph, image, mean in zip(photographs, images, means)
@@ -83,7 +85,7 @@ def restore_photographs(
 
 
 def _at_final_size(
-    photograph: LoadedImage, image: Tensor, mean: Tensor, size: str | int, nfe: int
+    photograph: LoadedImage, image: Tensor, mean: Tensor | None, size: str | int, nfe: int
 ) -> RestoredPhotograph:
     pixels = photograph.pixels
     height, width = pixels.shape[-2:]
@@ -95,6 +97,7 @@ def _at_final_size(
         final = (image.shape[-2], image.shape[-1])
     else:
         raise ValueError(f"size must be 'input', 'model' or a number of pixels; got {size!r}")
-    parts = [resize_to(part, *final) for part in (image, pixels, mean)]
+    result, degraded = (resize_to(part, *final) for part in (image, pixels))
+    mean = None if mean is None else resize_to(mean, *final)
     alpha = None if photograph.alpha is None else resize_to(photograph.alpha, *final)
-    return RestoredPhotograph(replace(photograph, pixels=parts[0], alpha=alpha), parts[1], parts[2], nfe)
+    return RestoredPhotograph(replace(photograph, pixels=result, alpha=alpha), degraded, mean, nfe)

@@ -25,12 +25,12 @@ ESTIMATORS: dict[str, Callable[[], SwinIR]] = {"swinir_L": difface_swinir, "swin
 BLIND_FACE = {"stage": "flow", "arch": "hdit_ImageNet256Sp4", "mmse_model_arch": "swinir_L", "mmse_noise_std": 0.1}
 
 
-def published_parts(path_or_repo: str | Path) -> dict[str, Any]:
+def published_parts(path_or_repo: str | Path, *, ema: bool = True) -> dict[str, Any]:
     """The arguments of our PMRF from a published checkpoint: both networks with their weights, size, source noise.
 
     `path_or_repo` is a lightning checkpoint (.ckpt), a .safetensors file, or a folder or hub id that holds
     model.safetensors beside config.json (ohayonguy/PMRF_blind_face_image_restoration). What a file does not say about
-    itself is taken to be as in the blind-face model. Averaged parameters are taken where there are any.
+    itself is taken to be as in the blind-face model. `ema` takes averaged parameters where there are any.
     """
     content, facts = read_published(path_or_repo)
     facts = {**BLIND_FACE, **{name: value for name, value in facts.items() if value is not None}}
@@ -47,7 +47,7 @@ def published_parts(path_or_repo: str | Path) -> dict[str, Any]:
         raise WeightsError(f"{path_or_repo} holds no posterior-mean estimator: no key starts with 'mmse_model.'")
     return {
         "estimator": load_swinir_weights(make_estimator(), estimate),
-        "velocity": load_k_diffusion_weights(make_velocity(), content),
+        "velocity": load_k_diffusion_weights(make_velocity(), content, ema=ema),
         "size": size,
         "source_noise": float(facts["mmse_noise_std"]),
     }

@@ -1,32 +1,33 @@
-"""Saving and loading of a pipeline: config.json, and one folder for each network with its own config and weights."""
+"""Saving and loading of a pipeline: config.json, and one folder for each network with its own config and weights.
+
+A pipeline, and each of its parts, is saved by its class and its constructor's arguments, which it keeps in attributes
+of the same names. Networks among them get folders; parts are described in place; the rest is JSON.
+"""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import json
-from collections.abc import Mapping, Sequence
-from importlib import import_module
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from pmrf_blocks.pretrained import CONFIG, WeightsError, locate, plain_class, read_json
+from pmrf_blocks.pretrained import CONFIG, WeightsError, locate, read_json
+from pmrf_blocks.registry import class_named, name_of
+from pmrf_blocks.restoration.names import networks_of
 
-# Classes that a config.json may name. Nothing else is imported, whatever a downloaded file says.
-NETWORKS = {
-    "SimVAE": "pmrf_blocks.autoencoders",
-    "UNet": "pmrf_blocks.estimators",
-    "SwinIR": "pmrf_blocks.estimators",
-    "RRDB": "pmrf_blocks.estimators",
-    "HourglassTransformer": "pmrf_blocks.transformers",
-}
-PIPELINES = ("LatentPMRF", "PMRF", "PosteriorMean")
-SETTINGS = ("size", "source_noise", "steps")
 BUNDLED = Path(__file__).resolve().parents[1] / "weights" / "bundled"
+SHIPPED = {"bundled": BUNDLED, "bundled-pixel": BUNDLED / "pixel"}
+RUN = "pipeline"  # the folder of a run's pipeline, in its run folder
+OLD = {"PosteriorMean": ("source_noise", "steps")}  # settings that were written once and mean nothing
+CHILD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-Pipeline = TypeVar("Pipeline", bound="SavedPipeline")
+Loaded = TypeVar("Loaded", bound="SavedPipeline")
 
 
 class SavedPipeline:
@@ -40,69 +41,173 @@ class SavedPipeline:
         Arguments:
             dtype: such as torch.float16: stores smaller weights than the networks hold.
             shared: networks that are not written because the folder above this one already holds them.
+
+        Raises ValueError for a network, a part or an argument that could not be loaded again.
         """
         assert isinstance(self, nn.Module)
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        networks = dict(self.named_children())
-        kinds = {name: plain_class(type(network)).__name__ for name, network in networks.items()}
         for name in shared:
             if not (folder.parent / name / CONFIG).is_file():
                 raise ValueError(f"shared network {name!r} is not in {folder.parent}")
+        networks = networks_of(self)
+        classes = {name: name_of("network", type(network), what=name) for name, network in networks.items()}
+        own = self.description(networks)
+        config = {"pipeline": name_of("pipeline", type(self), what="pipeline"), "networks": classes, **own}
+        if shared:
+            config["shared"] = list(shared)
+        text = json.dumps(config, indent=2) + "\n"
+        folder.mkdir(parents=True, exist_ok=True)
         for name, network in networks.items():
-            if kinds[name] not in NETWORKS:
-                raise ValueError(f"{name} must be one of {', '.join(NETWORKS)} to be saved; got {kinds[name]}")
-            if name in shared:
-                continue
-            stored: Any = network if dtype is None else copy.deepcopy(network).to(dtype)
-            stored.save_pretrained(folder / name)
-        config = {
-            "pipeline": type(self).__name__,
-            "networks": kinds,
-            "settings": {name: getattr(self, name) for name in SETTINGS},
-            **({"shared": list(shared)} if shared else {}),
-        }
-        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+            if name not in shared:
+                stored: Any = network if dtype is None else copy.deepcopy(network).to(dtype)
+                stored.save_pretrained(folder / name)
+        (folder / CONFIG).write_text(text)
+
+    def description(self, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
+        """'settings' and 'parts' of config.json; ValueError where they would not make this pipeline again."""
+        from pmrf_blocks.restoration.pipelines import Pipeline
+
+        assert isinstance(self, Pipeline)
+        own = describe(self, networks)
+        given = {name: getattr(self, name) for name in arguments_of(type(self))}
+        if describe(type(self)(**given), networks, Pipeline) != describe(self, networks, Pipeline):
+            raise ValueError(
+                f"a {type(self).__name__} with another space, source or condition is saved as a Pipeline: build that"
+            )
+        return {kind: content for kind, content in own.items() if kind != "networks"}
 
     @classmethod
-    def from_pretrained(
-        cls: type[Pipeline], path_or_repo: str | Path, *, device: str | torch.device = "cpu"
-    ) -> Pipeline:
-        """Load a pipeline of this class from a folder or a hub id; WeightsError names what is missing or damaged."""
+    def from_pretrained(cls: type[Loaded], path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
+        """Load a pipeline of this class, as load_restorer() does; WeightsError names what is missing or damaged."""
         restorer = load_restorer(path_or_repo, device=device)
         if not isinstance(restorer, cls):
             raise WeightsError(f"{path_or_repo} holds a {type(restorer).__name__}, not a {cls.__name__}")
         return restorer
 
 
+def describe(thing: nn.Module, networks: Mapping[str, nn.Module], kind: type | None = None) -> dict[str, Any]:
+    """Arguments that make `thing` again by the constructor of `kind` (None: its own): 'networks', names by argument;
+    'parts', described likewise; 'settings', all else. ValueError for one that cannot be written."""
+    found: dict[str, Any] = {"networks": {}, "parts": {}, "settings": {}}
+    names = {id(network): name for name, network in networks.items()}
+    for argument in arguments_of(kind or type(thing)):
+        if not hasattr(thing, argument):
+            raise ValueError(
+                f"{type(thing).__name__} has no attribute {argument!r}, as its argument is called: it cannot be saved"
+            )
+        value = getattr(thing, argument)
+        if not isinstance(value, nn.Module):
+            found["settings"][argument] = value
+        elif id(value) in names:
+            found["networks"][argument] = names[id(value)]
+        else:
+            name = name_of("part", type(value), what=argument)
+            found["parts"][argument] = {"class": name, **describe(value, networks)}
+    return {what: content for what, content in found.items() if content}
+
+
+def arguments_of(kind: type) -> list[str]:
+    """Names of a constructor's arguments."""
+    anything = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, entry in inspect.signature(kind).parameters.items() if entry.kind not in anything]
+
+
 def load_restorer(path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> Any:
-    """The pipeline in a folder, of a hub id, or one that ships, in eval mode on `device`.
+    """A pipeline, in eval mode on `device`.
 
-    'bundled' is Latent-PMRF; 'bundled-pixel' is PMRF on the same posterior mean, for comparison.
+    Arguments:
+        path_or_repo: a folder that save_pretrained() wrote, a hub id of such a folder, the run folder of a recipe, a
+            published PMRF (PMRF.from_published()), or one that ships: 'bundled' is Latent-PMRF, 'bundled-pixel' is PMRF
+            on the same posterior mean, for comparison.
+
+    Raises WeightsError, in one line, for what is missing, damaged, or none of these. A part of a folder on the disk is
+    looked for in that folder and nowhere else.
     """
-    from pmrf_blocks.restoration import pipelines
+    from pmrf_blocks.restoration.methods import PMRF
 
-    shipped = {"bundled": BUNDLED, "bundled-pixel": BUNDLED / "pixel"}
-    folder = shipped.get(str(path_or_repo)) or locate(path_or_repo)
+    path = Path(path_or_repo).expanduser()
+    if path.is_file() and str(path_or_repo) not in SHIPPED:
+        return PMRF.from_published(path, device=device)
+    folder = SHIPPED.get(str(path_or_repo)) or locate(path_or_repo)
+    if (folder / RUN / CONFIG).is_file():
+        folder = folder / RUN
     config = read_json(folder / CONFIG)
+    if "mmse_model_arch" in config:
+        return PMRF.from_published(folder, device=device)
+    where = folder / CONFIG
     try:
-        kind, networks, settings = config["pipeline"], config["networks"], config["settings"]
+        kind, classes = config["pipeline"], config["networks"]
+        settings, parts = config["settings"], config.get("parts", {})
     except KeyError as error:
-        raise WeightsError(f"{folder / CONFIG} is no pipeline's: {error} is missing") from None
-    if not isinstance(networks, Mapping) or not isinstance(settings, Mapping):
-        raise WeightsError(f"{folder / CONFIG} is no pipeline's: networks and settings must be JSON objects")
-    if kind not in PIPELINES:
-        raise WeightsError(f"{folder / CONFIG}: pipeline must be one of {', '.join(PIPELINES)}; got {kind!r}")
-    parts = {}
-    for name, network in networks.items():
-        if not isinstance(network, str) or network not in NETWORKS:
-            raise WeightsError(f"{folder / CONFIG}: {name} must be one of {', '.join(NETWORKS)}; got {network!r}")
-        place = folder.parent if name in config.get("shared", ()) else folder
-        parts[name] = getattr(import_module(NETWORKS[network]), network).from_pretrained(place / name)
-    if kind == "PosteriorMean":
-        settings = {name: value for name, value in settings.items() if name == "size"}
+        raise WeightsError(f"{where} is no pipeline's: {error} is missing") from None
+    if not all(isinstance(content, Mapping) for content in (classes, settings, parts)):
+        raise WeightsError(f"{where} is no pipeline's: networks and settings must be JSON objects, and so must parts")
+    make = class_named("pipeline", kind, where=f"{where}: pipeline")
+    makers = {name: class_named("network", own, where=f"{where}: {name}") for name, own in classes.items()}
+    shared = shared_networks(folder, config)
+    networks = {
+        name: own.from_pretrained(child(folder.parent if name in shared else folder, name))
+        for name, own in makers.items()
+    }
+    used = {name for slot, part in parts.items() for name in networks_within(part, f"{where}: {slot}")}
+    arguments = {name: network for name, network in networks.items() if name not in used}
     try:
-        restorer = getattr(pipelines, kind)(**parts, **settings)
+        arguments |= {name: build_part(part, networks, f"{where}: {name}") for name, part in parts.items()}
+        restorer = make(
+            **arguments, **{name: value for name, value in settings.items() if name not in OLD.get(kind, ())}
+        )
     except (TypeError, ValueError) as error:
-        raise WeightsError(f"{folder / CONFIG} does not describe a {kind}: {error}") from None
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"{where} does not describe a {kind}: {error}") from None
     return restorer.to(device).eval()
+
+
+def child(folder: Path, name: str) -> Path:
+    """A network's folder within `folder`; WeightsError where the name is no plain one, or nothing is there.
+
+    What is not there is never looked for elsewhere: on the hub, a stranger may own the name.
+    """
+    if not CHILD.fullmatch(name):
+        raise WeightsError(f"{folder / CONFIG}: {name!r} is no name of a network: letters, digits and _ make one")
+    if not (folder / name).is_dir():
+        raise WeightsError(f"{folder / name} not found")
+    return (folder / name).absolute()
+
+
+def shared_networks(folder: Path, config: Mapping[str, Any]) -> Sequence[str]:
+    """Names of the networks that the pipeline in the folder above holds for this one too."""
+    shared = config.get("shared", [])
+    if not isinstance(shared, list) or not all(isinstance(name, str) for name in shared):
+        raise WeightsError(f"{folder / CONFIG}: shared must be a list of names; got {shared!r}")
+    if shared:
+        above = read_json(folder.absolute().parent / CONFIG).get("networks", {})
+        for name in shared:
+            if name not in above:
+                raise WeightsError(f"{folder / CONFIG}: {name} is shared, but {folder.absolute().parent} has none")
+    return shared
+
+
+def networks_within(part: Any, where: str) -> Iterator[str]:
+    """Names of the networks that a described part and its own parts take."""
+    if not isinstance(part, Mapping):
+        raise WeightsError(f"{where} must be a JSON object; got {part!r}")
+    for kind in ("networks", "parts", "settings"):
+        if not isinstance(part.get(kind, {}), Mapping):
+            raise WeightsError(f"{where}: {kind} must be a JSON object")
+    yield from part.get("networks", {}).values()
+    for name, inner in part.get("parts", {}).items():
+        yield from networks_within(inner, f"{where}: {name}")
+
+
+def build_part(part: Mapping[str, Any], networks: Mapping[str, nn.Module], where: str) -> nn.Module:
+    """A part as describe() wrote it."""
+    make = class_named("part", part.get("class"), where=where)
+    arguments = dict(part.get("settings", {}))
+    for argument, name in part.get("networks", {}).items():
+        if name not in networks:
+            raise WeightsError(f"{where}: {argument} is to be the network {name!r}, which is none of this pipeline's")
+        arguments[argument] = networks[name]
+    for argument, inner in part.get("parts", {}).items():
+        arguments[argument] = build_part(inner, networks, f"{where}: {argument}")
+    return make(**arguments)

@@ -5,7 +5,8 @@ run.py          the state of one run and its single update
 config.py       TrainConfig: its hyper-parameters
 precision.py    float32 or bfloat16, by what the hardware is fast at
 preparation.py  device, memory format, compilation
-tasks.py        what each stage minimises
+tasks.py        what autoencoder and estimator minimise
+flow_tasks.py   what a pipeline's velocity minimises
 couplings.py    the pairs that a flow is trained between
 pairs.py        such pairs computed beforehand, in memory
 pair_folder.py  the same on the disk
@@ -28,15 +29,17 @@ export.py       the network that a run ends with
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.couplings import LatentCoupling, PixelCoupling
 from pmrf_blocks.training.errors import TrainingError
+from pmrf_blocks.training.flow_tasks import FlowTask, LatentMeanTask
 from pmrf_blocks.training.loop import fit
 from pmrf_blocks.training.pair_folder import PairFolder, write_pairs
 from pmrf_blocks.training.pairs import PairDataset, given_pairs, precompute_pairs
-from pmrf_blocks.training.tasks import AutoencoderTask, FlowTask, PosteriorMeanTask, latent_statistics
+from pmrf_blocks.training.tasks import AutoencoderTask, PosteriorMeanTask, latent_statistics
 
 __all__ = [
     "AutoencoderTask",
     "FlowTask",
     "LatentCoupling",
+    "LatentMeanTask",
     "PairDataset",
     "PairFolder",
     "PixelCoupling",

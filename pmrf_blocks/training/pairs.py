@@ -11,27 +11,34 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pmrf_blocks.data import SampleKey
+from pmrf_blocks.restoration.names import networks_of
+from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.seeding import derive_generator, derive_seed
+from pmrf_blocks.training.flow_tasks import flow_ends
 from pmrf_blocks.training.interruption import leave_signals_to_parent
-from pmrf_blocks.training.precision import fast_bfloat16
+from pmrf_blocks.training.precision import bfloat16_where
 from pmrf_blocks.training.processes import processes
-from pmrf_blocks.training.tasks import Coupling
+from pmrf_blocks.training.tasks import Coupling, Degradation
 
 
-class PairDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs computed beforehand, held in half precision."""
+class PairDataset(Dataset[tuple[Tensor, ...]]):
+    """Pairs (x0, x1) computed beforehand, (N, C, h, w) each, or triples with the condition; held in half precision and
+    given one by one in float32. ValueError where they are not as many, or source and target not alike."""
 
-    def __init__(self, x0: Tensor, x1: Tensor) -> None:
+    def __init__(self, x0: Tensor, x1: Tensor, condition: Tensor | None = None) -> None:
         if x0.shape != x1.shape:
             raise ValueError(f"pairs must have one shape; got {tuple(x0.shape)} and {tuple(x1.shape)}")
-        self.x0, self.x1 = x0, x1
+        if condition is not None and len(condition) != len(x0):
+            raise ValueError(f"there must be a condition a pair; got {len(condition)} for {len(x0)}")
+        self.x0, self.x1, self.condition = x0, x1, condition
 
     def __len__(self) -> int:
         return len(self.x0)
 
-    def __getitem__(self, key: int | SampleKey) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: int | SampleKey) -> tuple[Tensor, ...]:
         index = key[0] if isinstance(key, tuple) else key
-        return self.x0[index].float(), self.x1[index].float()
+        parts = (self.x0, self.x1) if self.condition is None else (self.x0, self.x1, self.condition)
+        return tuple(part[index].float() for part in parts)
 
 
 def given_pairs(batch: Sequence[Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -54,6 +61,7 @@ class PairMaker:
     batch_size: int
     device: torch.device
     workers: int = 0
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.batch_size < 1:
@@ -73,8 +81,9 @@ class PairMaker:
         return range(0, self.rounds * self.images, self.batch_size)
 
     @torch.no_grad()
-    def make(self, starts: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
-        """(x0, x1) in half precision on the CPU, for each batch that begins at one of `starts`."""
+    def make(self, starts: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
+        """(x0, x1), and the condition if any, in half precision on the CPU, for each batch that begins at one of
+        `starts`."""
         loader = DataLoader(
             self.dataset,
             batch_sampler=[self._keys(start) for start in starts],
@@ -85,9 +94,9 @@ class PairMaker:
         )
         for start, batch in zip(starts, loader):
             generator = derive_generator(self.seed, "pairs", start, device=self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
-                x0, x1 = self.coupling(batch.to(self.device, non_blocking=True), generator)
-            yield x0.half().cpu(), x1.half().cpu()
+            with bfloat16_where(self.precision == "bf16", self.device, keep=True):
+                ends = self.coupling(batch.to(self.device, non_blocking=True), generator)
+            yield tuple(end.half().cpu() for end in ends if end is not None)
 
     def _keys(self, start: int) -> list[SampleKey]:
         positions = range(start, min(start + self.batch_size, self.rounds * self.images))
@@ -96,6 +105,46 @@ class PairMaker:
 
 
 def precompute_pairs(
+    pipeline: Pipeline,
+    degradation: Degradation,
+    dataset: Dataset,
+    *,
+    rounds: int,
+    seed: int,
+    batch_size: int = 32,
+    workers: int = 0,
+    precision: str = "fp32",
+    device: str | torch.device | None = None,
+) -> PairDataset:
+    """A pipeline's ends (x0, x1), and its condition if any, over a set of uint8 images, `rounds` times, in memory.
+
+    Processes that train together share the work. A new cache with another seed now and then keeps the degradations
+    fresh. write_pairs() is for what memory does not hold.
+
+    Arguments:
+        workers: processes that read images.
+        precision: 'fp32', or 'bf16' for autocast of encoder and estimator.
+        device: as in fit().
+    """
+    return compute_pairs(
+        PipelineEnds(pipeline, degradation), dataset, rounds=rounds, seed=seed, batch_size=batch_size, workers=workers,
+        precision=precision, device=device,
+    )  # fmt: skip
+
+
+class PipelineEnds:
+    """flow_ends() of one pipeline and degradation; `frozen` are the networks that it needs."""
+
+    def __init__(self, pipeline: Pipeline, degradation: Degradation) -> None:
+        self.pipeline, self.degradation = pipeline, degradation
+        self.frozen = tuple(network for name, network in networks_of(pipeline).items() if name != "velocity")
+
+    def __call__(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+        x0, x1, condition = flow_ends(self.pipeline, self.degradation, pixels, generator)
+        return (x0, x1) if condition is None else (x0, x1, condition)
+
+
+def compute_pairs(
     coupling: Coupling,
     dataset: Dataset,
     *,
@@ -103,15 +152,12 @@ def precompute_pairs(
     seed: int,
     batch_size: int = 32,
     workers: int = 0,
+    precision: str = "fp32",
     device: str | torch.device | None = None,
 ) -> PairDataset:
-    """All pairs of a coupling over a set, `rounds` times, in memory; processes that train together share the work.
-
-    A new cache with another seed now and then keeps the degradations fresh. `device` as in fit(), `workers` read
-    images. write_pairs() is for what memory does not hold.
-    """
+    """precompute_pairs() of a coupling."""
     everyone = processes(device)
-    maker = PairMaker(coupling, dataset, rounds, seed, batch_size, everyone.device, workers)
+    maker = PairMaker(coupling, dataset, rounds, seed, batch_size, everyone.device, workers, precision)
     share = maker.starts[everyone.process_index :: everyone.num_processes]
     bar = tqdm(share, desc="pairs", unit="batch", disable=not everyone.is_main_process)
     parts = [(start, pair) for start, pair in zip(bar, maker.make(share))]
@@ -119,4 +165,4 @@ def precompute_pairs(
         from accelerate.utils import gather_object
 
         parts = sorted(gather_object(parts), key=lambda part: part[0])
-    return PairDataset(torch.cat([x0 for _, (x0, _) in parts]), torch.cat([x1 for _, (_, x1) in parts]))
+    return PairDataset(*(torch.cat(ends) for ends in zip(*(pair for _, pair in parts))))

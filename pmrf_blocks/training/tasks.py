@@ -8,7 +8,8 @@ the module tree: they are neither trained, wrapped, nor saved with the run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.flow import integrate, rectified_flow_loss, sample_time
 from pmrf_blocks.metrics import psnr
+from pmrf_blocks.seeding import derive_generator
 
 Degradation = Callable[..., tuple[Tensor, Tensor]]
 LossAndParts = tuple[Tensor, dict[str, Tensor]]
@@ -29,10 +31,27 @@ def to_unit(pixels: Tensor) -> Tensor:
     return pixels.float().div(255.0).contiguous(memory_format=torch.channels_last)
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What validation learns from one batch.
+
+    Attributes:
+        scores: by name, means over the batch.
+        features: by the name of their score, (of the results, of the originals), each (B, D); their Fréchet distance
+            over the whole set is the score.
+        rows: for the picture, one an image: labels and images (1, 3, H, W) in [0, 1].
+    """
+
+    scores: Mapping[str, Tensor]
+    features: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    rows: Sequence[Row] = ()
+
+
 class Task(nn.Module):
     """Base: `network` is trained; forward(batch, generator) gives the loss and its parts for the log."""
 
     network: nn.Module
+    validation_batch = 1
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -49,6 +68,16 @@ class Task(nn.Module):
     def frozen_modules(self) -> Sequence[nn.Module]:
         """Networks outside the module tree that the loss needs: brought to the device, never trained."""
         return ()
+
+    def examine(self, batch: Any, numbers: Sequence[int], seed: int, *, pictures: int = 0) -> Examined:
+        """What validation learns from a batch of at most `validation_batch` items, which have these numbers in their
+        set: by default scores() and, where `pictures` are asked for, pictures(), of a batch of one."""
+        device = next(self.network.parameters()).device
+
+        def generator() -> torch.Generator:
+            return derive_generator(seed, "validate", numbers[0], device=device)
+
+        return Examined(self.scores(batch, generator()), rows=[self.pictures(batch, generator())] if pictures else [])
 
     def scores(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Validation scores of one image (a batch of one)."""
@@ -131,10 +160,10 @@ class Coupling(Protocol):
     One that has networks names them in an attribute `frozen`, a sequence of modules.
     """
 
-    def __call__(self, batch: Any, generator: torch.Generator, /) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, batch: Any, generator: torch.Generator, /) -> tuple[Tensor, ...]: ...
 
 
-class FlowTask(Task):
+class CouplingFlowTask(Task):
     """Rectified flow (eq. 3) between the pairs of a coupling, with noise of `source_noise` added to the source.
 
     `to_image` makes images (B, 3, H, W) in [0, 1] of the flow's ends, for the pictures of the validation, which

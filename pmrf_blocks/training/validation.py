@@ -10,46 +10,76 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pmrf_blocks.data import SampleKey
+from pmrf_blocks.metrics import Moments, frechet_distance
 from pmrf_blocks.restoration import comparison
-from pmrf_blocks.seeding import derive_generator, derive_seed
+from pmrf_blocks.seeding import derive_seed
 from pmrf_blocks.training.randomness import seeded
-from pmrf_blocks.training.tasks import Task
+from pmrf_blocks.training.tasks import Examined, Task
 
 
 def validate(
     task: Task, dataset: Dataset, seed: int, *, pictures: int = 0, rank: int = 0, world: int = 1
 ) -> tuple[dict[str, float], Image.Image | None]:
-    """(mean of each of task.scores over the set, picture of the first `pictures` images or None).
+    """(scores of the set, picture of its first `pictures` images or None), by task.examine() batch for batch.
 
-    The images are shared out between `world` processes, each of which gets the scores of all.
+    The batches are shared out between `world` processes, each of which gets the scores of all.
     """
     count = len(dataset)  # type: ignore[arg-type]
-    totals: dict[str, float] = {}
-    for index in range(rank, count, world):
-        batch, generator = example(task, dataset, index, seed)
-        with seeded(seed, "validate", index, device=generator.device):
-            scores = task.scores(batch, generator)
-        for name, value in scores.items():
-            totals[name] = totals.get(name, 0.0) + float(value)
+    device = next(task.network.parameters()).device
+    totals, rows = Totals(), []
+    for turn, start in enumerate(range(0, count, task.validation_batch)):
+        numbers = range(start, min(start + task.validation_batch, count))
+        shown = min(max(pictures - start, 0), len(numbers))
+        if turn % world != rank and not shown:
+            continue
+        batch = collate(dataset, numbers, seed, device)
+        with seeded(seed, "validate", start, device=device):
+            found = task.examine(batch, numbers, seed, pictures=shown)
+        rows += [row for row in found.rows if row]
+        if turn % world == rank:
+            totals.add(found, len(numbers))
     if world > 1:
         from accelerate.utils import gather_object
 
-        parts = gather_object([totals])
-        totals = {name: sum(part.get(name, 0.0) for part in parts) for name in parts[0]}
-    rows = []
-    for index in range(min(pictures, count)):
-        batch, generator = example(task, dataset, index, seed)
-        with seeded(seed, "validate", index, device=generator.device):
-            row = task.pictures(batch, generator)
-        if row:
-            rows.append(row)
+        first, *others = gather_object([totals])
+        for other in others:
+            first.merge(other)
+        totals = first
     picture = comparison([[(label, image[0]) for label, image in row] for row in rows]) if rows else None
-    return {name: total / count for name, total in totals.items()}, picture
+    return totals.scores(count), picture
 
 
-def example(task: Task, dataset: Dataset, index: int, seed: int) -> tuple[Any, torch.Generator]:
-    """Validation image `index` as a batch of one on the network's device, and the generator of its scores."""
-    device = next(task.network.parameters()).device
-    item = torch.utils.data.default_collate([dataset[SampleKey(index, derive_seed(seed, "val", index))]])
-    batch = item.to(device) if isinstance(item, Tensor) else [part.to(device) for part in item]
-    return batch, derive_generator(seed, "validate", index, device=device)
+def collate(dataset: Dataset, numbers: range, seed: int, device: torch.device) -> Any:
+    """Validation items as a batch on the device."""
+    items = [dataset[SampleKey(index, derive_seed(seed, "val", index))] for index in numbers]
+    batch = torch.utils.data.default_collate(items)
+    return batch.to(device) if isinstance(batch, Tensor) else [part.to(device) for part in batch]
+
+
+class Totals:
+    """Sums of scores, and moments of features, over the batches seen."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.moments: dict[str, tuple[Moments, Moments]] = {}
+
+    def add(self, found: Examined, count: int) -> None:
+        for name, value in found.scores.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value) * count
+        for name, both in found.features.items():
+            self._merge(name, tuple(Moments.of(features.double().cpu()) for features in both))
+
+    def merge(self, other: Totals) -> None:
+        for name, value in other.sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        for name, both in other.moments.items():
+            self._merge(name, both)
+
+    def scores(self, count: int) -> dict[str, float]:
+        """Means of the scores over all images, and the Fréchet distance of each kind of features."""
+        distances = {name: float(frechet_distance(*both)) for name, both in self.moments.items()}
+        return {**{name: total / count for name, total in self.sums.items()}, **distances}
+
+    def _merge(self, name: str, both: tuple[Moments, ...]) -> None:
+        for mine, new in zip(self.moments.setdefault(name, (Moments(), Moments())), both):
+            mine.merge(new)

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from pmrf_blocks.degradations import build_degradation
 from pmrf_blocks.flow import consistency_flow_matching_loss, integrate, rectified_flow_loss, sample_time
-from pmrf_blocks.training import FlowTask
-from pmrf_blocks.training.tasks import LossAndParts, Row, Task, to_unit
+from pmrf_blocks.training.tasks import CouplingFlowTask, LossAndParts, Row, Task, to_unit
 from recipes.common.stages import Flow
 
 Ends = tuple[Tensor, Tensor | None]
@@ -100,12 +99,12 @@ def seeing(velocity: nn.Module, condition: Tensor | None) -> Any:
     return lambda x, t: velocity(torch.cat((x, condition.to(x)), dim=1), t)
 
 
-class RecipeFlowTask(FlowTask):
+class RecipeFlowTask(CouplingFlowTask):
     """FlowTask with the losses and conditions of stages.Flow; batches are uint8 images, or pairs computed before."""
 
     def __init__(self, network: nn.Module, ends: FlowEnds) -> None:
         flow = ends.flow
-        super().__init__(network, ends, source_noise=flow.source_noise, time=flow.time)  # type: ignore[arg-type]
+        super().__init__(network, ends, source_noise=flow.source_noise, time=flow.time)
         self.ends = ends
 
     def _apply(self, fn: Any, recurse: bool = True) -> Task:

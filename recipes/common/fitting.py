@@ -27,11 +27,11 @@ from pmrf_blocks.training import (
     TrainConfig,
     fit,
     latent_statistics,
-    precompute_pairs,
     write_pairs,
 )
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
 from pmrf_blocks.training.export import export
+from pmrf_blocks.training.pairs import compute_pairs
 from pmrf_blocks.training.processes import once, processes
 from pmrf_blocks.training.tasks import Coupling, Task
 from recipes.common.ends import FlowEnds, LatentMeanTask, RecipeFlowTask
@@ -233,7 +233,7 @@ def image_pairs(ends: FlowEnds, place: Place) -> PairDataset:
     if key not in place.pairs:
         in_pixels = replace(flow, autoencoder=None, latent_estimator=None, source=source)
         coupling: Any = FlowEnds(in_pixels, estimator=ends.estimator)
-        place.pairs[key] = precompute_pairs(
+        place.pairs[key] = compute_pairs(
             coupling, place.images(flow.images), rounds=flow.pair_rounds, seed=0, device=place.device
         )
     return place.pairs[key]

@@ -13,10 +13,11 @@ from torch import nn
 from training_toys import Points, Regression, config, fit, latest_checkpoint, outcome
 
 from pmrf_blocks.data import DataError, ImageDataset, JoinedDataset, find_images
-from pmrf_blocks.training import AutoencoderTask, FlowTask, PixelCoupling, PosteriorMeanTask, TrainingError, given_pairs
+from pmrf_blocks.training import AutoencoderTask, PixelCoupling, PosteriorMeanTask, TrainingError, given_pairs
 from pmrf_blocks.training.checkpoint import load_checkpoint
 from pmrf_blocks.training.guard import LEARN, Guard
 from pmrf_blocks.training.precision import bfloat16_where
+from pmrf_blocks.training.tasks import CouplingFlowTask as FlowTask
 from pmrf_blocks.transformers import HourglassTransformer, Level
 
 

@@ -6,7 +6,9 @@ from test_tasks import Halve
 from torch import nn
 
 from pmrf_blocks.data import DataError, SampleKey
-from pmrf_blocks.training import FlowTask, PairDataset, PairFolder, given_pairs, precompute_pairs, write_pairs
+from pmrf_blocks.training import PairDataset, PairFolder, given_pairs, write_pairs
+from pmrf_blocks.training.pairs import compute_pairs
+from pmrf_blocks.training.tasks import CouplingFlowTask as FlowTask
 
 
 class Ramp(torch.utils.data.Dataset):
@@ -23,7 +25,7 @@ def test_precomputed_pairs(generator):
         noise = torch.randn(batch.shape, generator=generator)
         return noise, batch.float() / 255.0
 
-    one, same, other = (precompute_pairs(coupling, Ramp(), rounds=3, seed=seed, batch_size=4) for seed in (0, 0, 1))
+    one, same, other = (compute_pairs(coupling, Ramp(), rounds=3, seed=seed, batch_size=4) for seed in (0, 0, 1))
     assert len(one) == 15
     assert torch.equal(one.x0, same.x0)
     assert torch.equal(one.x1, same.x1)
@@ -59,7 +61,7 @@ def write(folder, coupling=None, **changes):
 
 def test_pairs_on_the_disk_are_those_in_memory(tmp_path):
     there = write(tmp_path, made_by={"recipe": "test"})
-    memory = precompute_pairs(Coupled(), Ramp(), rounds=3, seed=0, batch_size=4, device="cpu")
+    memory = compute_pairs(Coupled(), Ramp(), rounds=3, seed=0, batch_size=4, device="cpu")
     assert len(there) == len(memory) == 15
     assert [path.name for path in sorted(tmp_path.glob("*.safetensors"))] == [
         "pairs-00000.safetensors", "pairs-00001.safetensors",

@@ -11,7 +11,6 @@ from training_toys import Children
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.training import (
     AutoencoderTask,
-    FlowTask,
     LatentCoupling,
     PixelCoupling,
     PosteriorMeanTask,
@@ -21,6 +20,7 @@ from pmrf_blocks.training import (
     latent_statistics,
 )
 from pmrf_blocks.training.processes import processes
+from pmrf_blocks.training.tasks import CouplingFlowTask as FlowTask
 
 
 def tiny_vae(**arguments):

@@ -1,0 +1,184 @@
+"""The published methods as pipelines: PMRF, Latent-PMRF, ELIR, the posterior mean alone, and PMRF's baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pmrf_blocks.restoration.pipelines import Pipeline
+from pmrf_blocks.restoration.published import published_parts
+from pmrf_blocks.restoration.sources import DegradedSource, LatentMeanSource, NoiseSource, PosteriorMeanSource
+from pmrf_blocks.restoration.spaces import Latents, Pixels
+
+
+class PosteriorMean(Pipeline):
+    """The estimator alone: the least squared error there is, and blur where the degraded image leaves doubt.
+
+    Arguments are Pipeline's; `estimator` gives the posterior mean of degraded images, both in [0, 1].
+    """
+
+    def __init__(self, *, estimator: nn.Module, size: int) -> None:
+        super().__init__(space=Pixels(), source=PosteriorMeanSource(estimator), size=size)
+
+    @property
+    def estimator(self) -> Any:
+        return self.source.estimator
+
+
+class PMRF(Pipeline):
+    """Posterior-mean rectified flow in pixels (Ohayon et al., 2025): from the mean plus noise to a sharp image.
+
+    Arguments are Pipeline's; `estimator` gives the posterior mean of degraded images, both in [0, 1]. 0.1 is the source
+    noise for blind faces.
+    """
+
+    def __init__(
+        self,
+        *,
+        estimator: nn.Module,
+        velocity: nn.Module | None,
+        size: int,
+        source_noise: float = 0.1,
+        steps: int = 25,
+        solver: str = "euler",
+    ) -> None:
+        super().__init__(
+            space=Pixels(),
+            source=PosteriorMeanSource(estimator),
+            velocity=velocity,
+            size=size,
+            source_noise=source_noise,
+            steps=steps,
+            solver=solver,
+        )
+
+    @property
+    def estimator(self) -> Any:
+        return self.source.estimator
+
+    @classmethod
+    def from_published(cls, path_or_repo: str | Path, *, ema: bool = True, device: str | torch.device = "cpu") -> PMRF:
+        """The released model, in eval mode.
+
+        Arguments:
+            path_or_repo: its lightning checkpoint, a .safetensors file, or a folder or hub id
+                (ohayonguy/PMRF_blind_face_image_restoration).
+            ema: take the velocity's averaged weights where the checkpoint has them; False takes those that were being
+                trained.
+
+        Raises WeightsError, which says what does not fit.
+        """
+        return cls(**published_parts(path_or_repo, ema=ema)).to(device).eval()
+
+
+class LatentPMRF(Pipeline):
+    """Latent-PMRF (section 3.1): the flow runs between latents of the posterior mean and of sharp images.
+
+    Arguments are Pipeline's, beside these:
+        autoencoder: of Latents, in whose normalised latents the velocity was trained.
+        estimator: gives the posterior mean of degraded images, both in [0, 1].
+        sample: Latents' own: start from a draw of the posterior, as the authors' release does, not from its mode.
+    """
+
+    def __init__(
+        self,
+        *,
+        autoencoder: nn.Module,
+        estimator: nn.Module,
+        velocity: nn.Module | None,
+        size: int,
+        source_noise: float = 0.0,
+        steps: int = 25,
+        solver: str = "euler",
+        sample: bool = False,
+    ) -> None:
+        super().__init__(
+            space=Latents(autoencoder, sample),
+            source=PosteriorMeanSource(estimator),
+            velocity=velocity,
+            size=size,
+            source_noise=source_noise,
+            steps=steps,
+            solver=solver,
+        )
+
+    @property
+    def autoencoder(self) -> Any:
+        return self.space.autoencoder
+
+    @property
+    def estimator(self) -> Any:
+        return self.source.estimator
+
+    @property
+    def sample(self) -> bool:
+        return self.space.sample
+
+
+class ELIR(Pipeline):
+    """ELIR's form (Cohen et al., 2025): the flow starts from the posterior mean of latents plus noise.
+
+    Arguments are Pipeline's, beside `autoencoder`, of Latents, and `latent_estimator`, of LatentMeanSource. There is no
+    estimate in pixels: Restored.posterior_mean is None unless the first stage is asked for, which is then decoded.
+    """
+
+    def __init__(
+        self,
+        *,
+        autoencoder: nn.Module,
+        latent_estimator: nn.Module,
+        velocity: nn.Module | None,
+        size: int,
+        source_noise: float = 0.1,
+        steps: int = 25,
+        solver: str = "euler",
+    ) -> None:
+        super().__init__(
+            space=Latents(autoencoder),
+            source=LatentMeanSource(latent_estimator),
+            velocity=velocity,
+            size=size,
+            source_noise=source_noise,
+            steps=steps,
+            solver=solver,
+        )
+
+    @property
+    def autoencoder(self) -> Any:
+        return self.space.autoencoder
+
+    @property
+    def latent_estimator(self) -> Any:
+        return self.source.latent_estimator
+
+
+def flow_from_degraded(*, velocity: nn.Module | None = None, source_noise: float, **settings: Any) -> Pipeline:
+    """PMRF's baseline 'flow from y': from the degraded image plus noise, in pixels. `settings` are Pipeline's."""
+    return Pipeline(space=Pixels(), source=DegradedSource(), velocity=velocity, source_noise=source_noise, **settings)
+
+
+def flow_conditioned_on_degraded(*, velocity: nn.Module | None = None, **settings: Any) -> Pipeline:
+    """PMRF's baseline 'flow conditioned on y': from standard normal noise; the velocity sees the degraded image as
+    three further channels. `settings` are Pipeline's."""
+    return Pipeline(
+        space=Pixels(),
+        source=NoiseSource(),
+        condition=DegradedSource(),
+        velocity=velocity,
+        **{"source_noise": 1.0, **settings},
+    )
+
+
+def flow_conditioned_on_mean(*, estimator: nn.Module, velocity: nn.Module | None = None, **settings: Any) -> Pipeline:
+    """PMRF's baseline 'flow conditioned on the posterior mean': as flow_conditioned_on_degraded(), but the velocity
+    sees the estimator's posterior mean. `settings` are Pipeline's."""
+    return Pipeline(
+        space=Pixels(),
+        source=NoiseSource(),
+        condition=PosteriorMeanSource(estimator),
+        velocity=velocity,
+        **{"source_noise": 1.0, **settings},
+    )

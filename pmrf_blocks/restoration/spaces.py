@@ -1,0 +1,79 @@
+"""Spaces that a flow runs in: pixels, or latents of an autoencoder.
+
+Images are (B, 3, H, W) in [0, 1]. Autoencoders take and give [-1, 1]; that conversion is here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from pmrf_blocks.seeding import Generators, normal_like
+
+Size = tuple[int, int]
+
+
+class Space(Protocol):
+    """What a pipeline asks of its space; `name` goes with the values that encode() gives, in error messages."""
+
+    def encode(self, images: Tensor, *, tile: int | None = None, generator: Generators = None) -> Tensor:
+        """The point x of images (B, 3, H, W) in [0, 1]; `generator` is for spaces that draw."""
+        ...
+
+    def decode(self, x: Tensor, size: Size | None = None, *, tile: int | None = None) -> Tensor:
+        """Images (B, 3, H, W) of points, not clipped; `size` cuts what encode() padded."""
+        ...
+
+
+class Pixels(nn.Module):
+    """Images as they are (PMRF)."""
+
+    def encode(self, images: Tensor, *, tile: int | None = None, generator: Generators = None) -> Tensor:
+        """The images themselves."""
+        return images
+
+    def decode(self, x: Tensor, size: Size | None = None, *, tile: int | None = None) -> Tensor:
+        """The images themselves."""
+        return x
+
+
+class Latents(nn.Module):
+    """Latents (B, C, h, w) of an autoencoder, brought to zero mean and unit variance (Latent-PMRF, section 3.1).
+
+    Arguments:
+        autoencoder: encodes images in [-1, 1] to a posterior, decodes latents, and has normalize(), denormalize(); with
+            encode_tiled(), decode_tiled() and `downsampling` where tiles are asked for. As SimVAE.
+        sample: draw from the posterior where encode() has a generator, as the authors' release does with the flow's
+            source; False takes its mode, the E(x*) of the paper. Targets are modes either way.
+    """
+
+    def __init__(self, autoencoder: nn.Module, sample: bool = False) -> None:
+        super().__init__()
+        self.autoencoder: Any = autoencoder
+        self.sample = sample
+
+    def encode(self, images: Tensor, *, tile: int | None = None, generator: Generators = None) -> Tensor:
+        """Normalised latents (B, C, h, w) in float32 of images (B, 3, H, W) in [0, 1]; with `tile`, that many pixels
+        squared at a time."""
+        x = 2.0 * images - 1.0
+        posterior = self.autoencoder.encode(x) if tile is None else self.autoencoder.encode_tiled(x, tile=tile)
+        z = posterior.mode().float()
+        if self.sample and generator is not None:
+            z = z + posterior.std.float() * normal_like(z, generator)
+        return self.autoencoder.normalize(z)
+
+    def decode(self, x: Tensor, size: Size | None = None, *, tile: int | None = None) -> Tensor:
+        """Images (B, 3, *size) in float32, not clipped, of normalised latents; without `size`, as large as the decoder
+        makes them."""
+        z = self.autoencoder.denormalize(x)
+        if tile is None:
+            images = self.autoencoder.decode(z)
+        else:
+            images = self.autoencoder.decode_tiled(z, tile=max(1, tile // self.autoencoder.downsampling))
+        if size is not None:
+            images = images[..., : size[0], : size[1]]
+        return 0.5 * (images.float() + 1.0)
+
+    def extra_repr(self) -> str:
+        return f"sample={self.sample}"

@@ -1,0 +1,176 @@
+"""What a pipeline's velocity, and ELIR's estimator of latents, minimise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pmrf_blocks.flow import consistency_flow_matching_loss, rectified_flow_loss, sample_time
+from pmrf_blocks.metrics import psnr
+from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out
+from pmrf_blocks.restoration.pipelines import Pipeline
+from pmrf_blocks.seeding import derive_generator
+from pmrf_blocks.training.tasks import Degradation, Examined, LossAndParts, Task, to_unit
+
+LOSSES = ("rectified", "consistency")
+GROUPS = ("single", "k-diffusion")
+Ends = tuple[Tensor, Tensor, Tensor | None]
+
+
+def flow_ends(pipeline: Pipeline, degradation: Degradation, pixels: Tensor, generator: torch.Generator) -> Ends:
+    """(x0 without noise, x1, condition or None): what a flow is trained between, of uint8 images (B, 3, H, W)."""
+    degraded, clean = degradation(to_unit(pixels), generator=generator)
+    x0, condition = pipeline.start(degraded, generator=generator, check=False)
+    return x0, pipeline.target(clean), condition
+
+
+class FlowTask(Task):
+    """Trains the velocity of a pipeline between its source and its target; validation restores with the pipeline.
+
+    A batch is uint8 images (B, 3, H, W), which are degraded on the fly, or pairs computed before: (x0, x1) or
+    (x0, x1, condition), as precompute_pairs() makes them.
+
+    Arguments:
+        pipeline: its velocity is trained, all else stays as it is. The noise on x0 is the pipeline's source_noise.
+        degradation: (images, generator=...) -> (degraded, target); None where all batches are pairs.
+        time: distribution of t, as sample_time() names them.
+        loss: 'rectified' (equation 3) or 'consistency' (consistency flow matching, as ELIR trains).
+        pixel_weight: weight of ELIR's third term, the squared error of the decoded end of one step from x0 to 1
+            against the decoded target; it costs a pass through the decoder. 0 leaves it out.
+        groups: 'single' trains all parameters at one rate and one weight decay; 'k-diffusion' takes the network's own
+            groups: the mapping network at a third of the rate, weight decay on projections alone.
+        features: networks of images (B, 3, H, W) in [0, 1] to features (B, D) by the name of their validation score,
+            such as {"fid": ...}: the Fréchet distance of restored images to the originals.
+
+    Raises ValueError for a name that is none, and for a pipeline without velocity.
+    """
+
+    validation_batch = BATCH
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        degradation: Degradation | None = None,
+        time: str = "uniform",
+        loss: str = "rectified",
+        pixel_weight: float = 0.0,
+        groups: str = "single",
+        features: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        if pipeline.velocity is None:
+            raise ValueError("a pipeline to train must have a velocity")
+        for name, value, valid in (("loss", loss, LOSSES), ("groups", groups, GROUPS)):
+            if value not in valid:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, valid))}; got {value!r}")
+        super().__init__(pipeline.velocity)
+        self.degradation, self.time, self.loss = degradation, time, loss
+        self.pixel_weight, self.groups = pixel_weight, groups
+        self._held = (pipeline, dict(features or {}))  # in a tuple: no part of the module tree
+        for module in self.frozen_modules():
+            module.eval().requires_grad_(False)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self._held[0]
+
+    def forward(self, batch: Any, generator: torch.Generator) -> LossAndParts:
+        pipeline = self.pipeline
+        with torch.no_grad():
+            x0, x1, condition = self._ends(batch, generator)
+            x0 = x0 + pipeline.source_noise * torch.randn(x0.shape, generator=generator, device=x0.device)
+            t = sample_time(len(x0), distribution=self.time, generator=generator, device=x0.device)
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            return pipeline.drift(x, t, condition)
+
+        if self.loss == "rectified":
+            flow = rectified_flow_loss(velocity, x0, x1, t=t)
+        else:
+            flow = consistency_flow_matching_loss(velocity, x0, x1, t=t)
+        if not self.pixel_weight:
+            return flow, {}
+        with torch.no_grad():
+            target = pipeline.space.decode(x1)
+        end = x0 + velocity(x0, torch.zeros_like(t))
+        pixels = F.mse_loss(pipeline.space.decode(end), target)
+        return flow + self.pixel_weight * pixels, {"flow": flow.detach(), "pixels": pixels.detach()}
+
+    def examine(self, batch: Any, numbers: Sequence[int], seed: int, *, pictures: int = 0) -> Examined:
+        """Of images: restored as restore_held_out() does. Of pairs: the loss alone."""
+        device = next(self.network.parameters()).device
+        loss, parts = self(batch, derive_generator(seed, "validate", numbers[0], device=device))
+        scores = {"loss": loss, **parts}
+        if not isinstance(batch, Tensor):
+            return Examined(scores)
+        assert self.degradation is not None
+        degraded, target = degrade_held_out(self.degradation, to_unit(batch), numbers)
+        restored = self.pipeline.restore(degraded, seed=list(numbers))
+        target = target.to(restored.image)
+        scores["psnr"] = psnr(restored.image, target).mean()
+        features = {name: (network(restored.image), network(target)) for name, network in self._held[1].items()}
+        columns = {
+            "degraded": degraded,
+            "posterior mean": restored.posterior_mean,
+            "restored": restored.image,
+            "image": target,
+        }
+        rows = [
+            [(name, images[row : row + 1]) for name, images in columns.items() if images is not None]
+            for row in range(pictures)
+        ]
+        return Examined(scores, features, rows)
+
+    def frozen_modules(self) -> Sequence[nn.Module]:
+        pipeline, features = self._held
+        parts = (pipeline.space, pipeline.source, pipeline.condition, *features.values())
+        return [part for part in parts if part is not None]
+
+    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        if self.groups == "single":
+            return super().parameter_groups(lr, weight_decay)
+        own: Any = self.network
+        if not hasattr(own, "param_groups"):
+            raise ValueError(f"{type(own).__name__} has no param_groups(): groups must be 'single'")
+        return [{"weight_decay": weight_decay, **group} for group in own.param_groups(lr)]
+
+    def _ends(self, batch: Any, generator: torch.Generator) -> Ends:
+        if isinstance(batch, Tensor):
+            if self.degradation is None:
+                raise ValueError("images are trained on with a degradation; without one, a batch is (x0, x1)")
+            return flow_ends(self.pipeline, self.degradation, batch, generator)
+        x0, x1, *condition = batch
+        return x0, x1, condition[0] if condition else None
+
+
+class LatentMeanTask(Task):
+    """Mean squared error of an estimate of an image's latent from its degraded version's: E[E(X) | E(Y)], for ELIR.
+
+    Arguments:
+        network: from normalised latents to normalised latents (B, C, h, w), to be a LatentMeanSource.
+        space: Latents; frozen.
+        degradation: as FlowTask's. Pairs computed before are (E(y), E(x)), of a pipeline that starts at DegradedSource.
+    """
+
+    def __init__(self, network: nn.Module, space: nn.Module, *, degradation: Degradation | None = None) -> None:
+        super().__init__(network)
+        self.degradation = degradation
+        self._held = (space.eval().requires_grad_(False),)
+
+    def forward(self, batch: Any, generator: torch.Generator) -> LossAndParts:
+        space: Any = self._held[0]
+        with torch.no_grad():
+            if isinstance(batch, Tensor):
+                if self.degradation is None:
+                    raise ValueError("images are trained on with a degradation; without one, a batch is (x0, x1)")
+                degraded, clean = self.degradation(to_unit(batch), generator=generator)
+                batch = space.encode(degraded, generator=generator), space.encode(clean)
+            x0, x1 = batch
+        return F.mse_loss(self.network(x0).float(), x1), {}
+
+    def frozen_modules(self) -> Sequence[nn.Module]:
+        return self._held
