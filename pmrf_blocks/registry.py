@@ -14,11 +14,11 @@ from pmrf_blocks.pretrained import WeightsError, plain_class
 CLASSES: dict[str, dict[str, str]] = {
     "network": {
         "SimVAE": "pmrf_blocks.autoencoders",
-        "SDVAE": "pmrf_blocks.autoencoders",
         "UNet": "pmrf_blocks.estimators",
         "SwinIR": "pmrf_blocks.estimators",
         "RRDB": "pmrf_blocks.estimators",
         "HourglassTransformer": "pmrf_blocks.transformers",
+        "SDVAE": "pmrf_blocks.autoencoders",
     },
     "pipeline": dict.fromkeys(("LatentPMRF", "PMRF", "PosteriorMean", "ELIR", "Pipeline"), "pmrf_blocks.restoration"),
     "part": {

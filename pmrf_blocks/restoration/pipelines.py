@@ -72,12 +72,12 @@ class Pipeline(nn.Module, SavedPipeline):
         solver: str = "euler",
     ) -> None:
         super().__init__()
-        if not (isinstance(size, int) and isinstance(steps, int)):
-            raise TypeError(f"size and steps must be whole numbers; got {size!r}, {steps!r}")
         if size < 1 or steps < 1 or not 0 <= source_noise < math.inf:
             raise ValueError(
                 f"size and steps must be at least 1 and source_noise at least 0; got {size}, {steps}, {source_noise}"
             )
+        if not (isinstance(size, int) and isinstance(steps, int)):
+            raise TypeError(f"size and steps must be whole numbers; got {size!r}, {steps!r}")
         if solver not in SOLVERS:
             raise ValueError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {solver!r}")
         self.space: Any = space
