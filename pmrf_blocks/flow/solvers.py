@@ -1,14 +1,20 @@
-"""Solvers of dx/dt = velocity(x, t) from t = 0 to t = 1 (eq. 1): explicit Runge-Kutta methods from one table."""
+"""Solvers of dx/dt = velocity(x, t) from t = 0 to t = 1 (eq. 1) in equal steps; adaptive.py has those that choose."""
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pmrf_blocks.flow.adaptive import Adaptive, Dopri5
+from pmrf_blocks.flow.evaluation import Evaluation, Velocity, combine
+
 Progress = Callable[[int, int], None]
+Step = Callable[[Evaluation, Tensor, float, float], Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,65 +42,109 @@ SOLVERS: dict[str, Tableau] = {
         c=(0.0, 0.5, 0.5, 1.0),
     ),
 }
+ADAPTIVE: dict[str, Adaptive] = {"dopri5": Dopri5()}
 
 
 @dataclass(frozen=True)
 class IntegrationResult:
-    """`x` at the end; `nfe`, how often the velocity was evaluated; `trajectory`, steps + 1 states, when asked for."""
+    """`x` at the end; `nfe`, how often the velocity was evaluated; `trajectory`, the state at the start and after
+    every step, when asked for."""
 
     x: Tensor
     nfe: int
     trajectory: tuple[Tensor, ...] | None = None
 
 
+def list_solvers() -> list[str]:
+    """Names that integrate() takes: those of SOLVERS, whose steps are equal, then the adaptive ones."""
+    return [*SOLVERS, *ADAPTIVE]
+
+
+def find_solver(solver: str | Tableau | Adaptive | Step) -> Tableau | Adaptive | Step:
+    """The solver of this name, or the tableau or function itself; ValueError, with all names, for anything else."""
+    if isinstance(solver, str):
+        if solver in SOLVERS:
+            return SOLVERS[solver]
+        if solver in ADAPTIVE:
+            return ADAPTIVE[solver]
+    elif isinstance(solver, (Tableau, Adaptive)) or callable(solver):
+        return solver
+    raise ValueError(f"solver must be one of {', '.join(map(repr, list_solvers()))}; got {solver!r}")
+
+
 def integrate(
-    velocity: Callable[[Tensor, Tensor], Tensor],
+    velocity: Velocity,
     x0: Tensor,
     steps: int = 25,
-    solver: str = "euler",
+    solver: str | Tableau | Adaptive | Step = "euler",
     *,
     t0: float = 0.0,
     t1: float = 1.0,
     return_trajectory: bool = False,
     progress: Progress | None = None,
 ) -> IntegrationResult:
-    """Carry x0 (B, ...) along the velocity in `steps` equal steps.
+    """Carry x0 (B, ...) along the velocity in `steps` equal steps, or in those that an adaptive solver chooses.
 
     Arguments:
         velocity: callable (x, t) -> dx/dt with t of shape (B,); its result may be of lower precision.
-        solver: a name in SOLVERS. Compare solvers at equal `nfe` (= steps * stages), not at equal steps.
+        solver: one of list_solvers(), a Tableau, an adaptive solver such as Dopri5(rtol=1e-4), or a function of one's
+            own step(velocity, x, t, h) -> x at t + h, with numbers t and h, where velocity(x, t) takes the number too.
+            Compare solvers at equal `nfe`, not at equal steps.
         t0, t1: where to start and end.
         progress: called as progress(done, steps) after each step.
 
     The state is kept in float32 at least: with bfloat16's 8 bits a step of 1 / 25 would vanish in the rounding.
     Gradients flow through; wrap the call in torch.no_grad() for inference.
 
-    Raises ValueError for an unknown solver, fewer than one step, or an x0 that is no float tensor (B, ...).
+    Raises ValueError for an unknown solver, steps that are no whole number from 1 up, times that are not finite, an x0
+    that is no float tensor (B, ...), and a velocity or a step of another shape than x.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {solver!r}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1; got {steps}")
+    method = find_solver(solver)
+    steps = _check_steps(steps)
+    if not (math.isfinite(t0) and math.isfinite(t1)):
+        raise ValueError(f"t0 and t1 must be finite; got {t0} and {t1}")
     if x0.ndim < 1 or not x0.is_floating_point():
         raise ValueError(f"x0 must be a float tensor (B, ...); got {x0.dtype} {tuple(x0.shape)}")
-    table = SOLVERS[solver]
     x = x0 if x0.dtype == torch.float64 else x0.float()
+    evaluate = Evaluation(velocity, x)
     trajectory = [x]
-    h = (t1 - t0) / steps
-    for step in range(steps):
-        slopes: list[Tensor] = []
-        for i in range(table.stages):
-            inner = x
-            for weight, slope in zip(table.a[i], slopes):
-                if weight:
-                    inner = inner + (h * weight) * slope
-            time = t0 + (t1 - t0) * ((step + table.c[i]) / steps)
-            slopes.append(velocity(inner, x.new_full((len(x),), time)).to(x.dtype))
-        for weight, slope in zip(table.b, slopes):
-            if weight:
-                x = x + (h * weight) * slope
+
+    def keep(state: Tensor, done: int) -> None:
         if return_trajectory:
-            trajectory.append(x)
+            trajectory.append(state)
         if progress is not None:
-            progress(step + 1, steps)
-    return IntegrationResult(x, steps * table.stages, tuple(trajectory) if return_trajectory else None)
+            progress(done, steps)
+
+    if isinstance(method, Adaptive):
+        x = method.solve(evaluate, x, t0, t1, lambda state, share: keep(state, math.floor(share * steps)))
+    else:
+        h = (t1 - t0) / steps
+        for step in range(steps):
+
+            def at(c: float, step: int = step) -> float:
+                return t0 + (t1 - t0) * ((step + c) / steps)
+
+            if isinstance(method, Tableau):
+                x = runge_kutta(method, evaluate, x, at, h)
+            else:
+                x = evaluate.check(method(evaluate, x, at(0.0), h), "the solver's step")
+            keep(x, step + 1)
+    return IntegrationResult(x, evaluate.count, tuple(trajectory) if return_trajectory else None)
+
+
+def runge_kutta(table: Tableau, evaluate: Evaluation, x: Tensor, at: Callable[[float], float], h: float) -> Tensor:
+    """One step of size h; at(c) is the time of a stage at c of it."""
+    slopes: list[Tensor] = []
+    for row, c in zip(table.a, table.c):
+        slopes.append(evaluate(combine(x, h, row, slopes), at(c)))
+    return combine(x, h, table.b, slopes)
+
+
+def _check_steps(steps: int) -> int:
+    try:
+        whole = operator.index(steps)
+    except TypeError:
+        raise ValueError(f"steps must be a whole number; got {steps!r}") from None
+    if whole < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}")
+    return whole

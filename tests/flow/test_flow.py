@@ -1,4 +1,4 @@
-"""Times, losses and solvers against closed forms."""
+"""Times, sources and losses against closed forms."""
 
 import math
 
@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from pmrf_blocks.flow import (
     DISTRIBUTIONS,
-    SOLVERS,
     add_source_noise,
     consistency_flow_matching_loss,
-    integrate,
     rectified_flow_loss,
     sample_time,
 )
@@ -115,72 +113,50 @@ def test_consistency_loss_is_its_formula(generator):
     torch.testing.assert_close(w.grad, u.grad)
 
 
-@pytest.mark.parametrize("name", SOLVERS)
-def test_measured_order_is_the_stated_order(name):
-    """x' = x cos t, x(0) = 1: x(1) = exp(sin 1)."""
-    x0 = torch.ones(1, dtype=torch.float64)
-    errors = [
-        abs(float(integrate(lambda x, t: x * torch.cos(t), x0, steps, name).x) - math.exp(math.sin(1)))
-        for steps in (16, 32)
-    ]
-    assert math.log2(errors[0] / errors[1]) == pytest.approx(SOLVERS[name].order, abs=0.15)
+def elirs_loss(velocity, x0, x1, t, dt=0.05, segments=5, alpha=0.001):
+    """Written from the description of ELIR's code: the later point is t + dt, the end's own point replaces it."""
+    ends = torch.linspace(0, 1, segments + 1, dtype=t.dtype)
+    end = ends[torch.searchsorted(ends, t, side="left").clamp(min=1)].view(-1, 1)
+    t, later = t.view(-1, 1), t.view(-1, 1) + dt
+    path = [(1 - time) * x0 + time * x1 for time in (t, later, end)]
+    v, v_later = velocity(path[0], t[:, 0]), velocity(path[1], later[:, 0])
+    carried = torch.where(later < end, path[1] + (end - later) * v_later, path[2])
+    return (path[0] + (end - t) * v - carried).square().mean() + alpha * (v - v_later).square().mean()
 
 
-@pytest.mark.parametrize("name", SOLVERS)
-def test_tableaux_are_consistent(name):
-    table = SOLVERS[name]
-    assert sum(table.b) == pytest.approx(1)
-    for row, c in zip(table.a, table.c):
-        assert sum(row) == pytest.approx(c)
-    assert len(table.a) == len(table.c) == table.stages
+def test_the_consistency_loss_is_elirs_also_at_the_ends_of_segments(generator):
+    x0, x1 = torch.randn(2, 64, 3, generator=generator, dtype=torch.float64)
+    t = 0.95 * torch.rand(64, generator=generator, dtype=torch.float64)
+    assert float(((t * 5) % 1 > 0.75).double().mean()) > 0.1  # whose later point lies in the next segment
+
+    def velocity(x, time):
+        return torch.sin(3 * x) + time.view(-1, 1)
+
+    free, clamped = (
+        consistency_flow_matching_loss(velocity, x0, x1, t=t, later_point=form, velocity_weight=0.5)
+        for form in ("free", "clamped")
+    )
+    torch.testing.assert_close(free, elirs_loss(velocity, x0, x1, t, alpha=0.5))
+    assert float((free - clamped).abs()) > 1e-4
 
 
-@given(name=st.sampled_from(sorted(SOLVERS)), steps=st.integers(1, 12), batch=st.integers(1, 3))
-def test_constant_velocity_is_exact_and_evaluations_are_counted(name, steps, batch):
-    calls = []
-    x0 = torch.zeros(batch, 2, dtype=torch.float64)
-
-    def velocity(x, t):
-        calls.append(t)
-        return torch.full_like(x, 3.0)
-
-    result = integrate(velocity, x0, steps, name, return_trajectory=True)
-    torch.testing.assert_close(result.x, torch.full_like(x0, 3.0))
-    assert result.nfe == len(calls) == steps * SOLVERS[name].stages
-    assert all(t.shape == (batch,) for t in calls)
-    assert len(result.trajectory) == steps + 1
-    assert torch.equal(result.trajectory[-1], result.x)
-
-
-def test_euler_evaluates_at_the_left_of_every_step():
-    times = []
-    integrate(lambda x, t: times.append(float(t[0])) or x, torch.ones(1), 4)
-    assert times == [0.0, 0.25, 0.5, 0.75]
-
-
-def test_backwards_in_time_returns():
-    x0 = torch.ones(1, dtype=torch.float64)
-    there = integrate(lambda x, t: torch.sin(x), x0, 50, "rk4").x
-    back = integrate(lambda x, t: torch.sin(x), there, 50, "rk4", t0=1.0, t1=0.0).x
-    torch.testing.assert_close(back, x0, rtol=0, atol=1e-8)
-
-
-def test_state_stays_float32_for_half_precision():
-    assert integrate(lambda x, t: x.bfloat16(), torch.ones(1, dtype=torch.bfloat16), 3).x.dtype == torch.float32
-
-
-def test_progress_counts_steps():
+def test_a_clamped_later_point_stays_in_its_segment():
     seen = []
-    integrate(lambda x, t: x, torch.ones(1), 3, "heun", progress=lambda done, steps: seen.append((done, steps)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+    def velocity(x, time):
+        seen.append(float(time[0]))
+        return x
+
+    x = torch.ones(1, 2)
+    for form, later in (("clamped", 0.2), ("free", 0.24)):
+        consistency_flow_matching_loss(velocity, x, 2 * x, t=torch.tensor([0.19]), later_point=form)
+        assert seen[-1] == pytest.approx(later)
+    with pytest.raises(ValueError, match="later_point must be one of 'free', 'clamped'; got 'none'"):
+        consistency_flow_matching_loss(velocity, x, x, later_point="none")
 
 
 def test_bad_arguments():
     x = torch.zeros(2, 3)
-    with pytest.raises(ValueError, match="solver must be one of 'euler', 'midpoint', 'heun', 'rk4'; got 'rk5'"):
-        integrate(lambda x, t: x, x, solver="rk5")
-    with pytest.raises(ValueError, match="steps must be at least 1"):
-        integrate(lambda x, t: x, x, steps=0)
     with pytest.raises(ValueError, match="distribution must be one of"):
         sample_time(2, distribution="beta")
     with pytest.raises(ValueError, match=r"rank must be in 0\.\.1"):
