@@ -9,6 +9,7 @@ import torch
 from benchmarks.attention import HEADS, WIDTH, backend, inputs, need
 from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of, peer
 from pmrf_blocks.attention.dense import neighborhood_mask
+from pmrf_blocks.attention.windows import Window
 
 DENSEST = 64  # beyond this side the masks of the dense forms outgrow what anybody would use
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 5e-3}
@@ -21,7 +22,7 @@ def xformers(size: int, kernel: int, settings: Settings, dtype: torch.dtype, *, 
         attend = peer("xformers.ops", "xformers").memory_efficient_attention
         if settings.device.type != "cuda":
             raise Missing("xformers needs CUDA")
-        seen = neighborhood_mask((size, size), (kernel, kernel), (1, 1), settings.device)
+        seen = neighborhood_mask((size, size), Window((kernel, kernel)), settings.device)
         bias = torch.zeros(seen.shape, device=settings.device, dtype=dtype).masked_fill(~seen, float("-inf"))
         bias = bias.expand(1, HEADS, -1, -1)
         leaves = [x.flatten(1, 2).requires_grad_(backward) for x in inputs(size, settings, dtype)]

@@ -18,9 +18,9 @@ from pmrf_blocks.attention.dense import dense_attention
 from pmrf_blocks.attention.flex import flex_attention_2d
 from pmrf_blocks.attention.tiled import tiled_attention
 from pmrf_blocks.attention.triton_neighborhood import triton_attention, triton_missing, triton_unfit
-from pmrf_blocks.attention.windows import Pair
+from pmrf_blocks.attention.windows import Window
 
-Run = Callable[[Tensor, Tensor, Tensor, Pair, Pair, float], Tensor]  # q, k, v, kernel, dilation, scale
+Run = Callable[[Tensor, Tensor, Tensor, Window, float], Tensor]  # q, k, v, window, scale
 
 
 def nothing() -> str | None:
@@ -46,13 +46,28 @@ class Backend:
     general: bool = False
 
 
-def natten_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
-    """natten 0.21's na2d. It has no windows of one pixel along an axis and no other width for v: these are tiled."""
+def natten_attention(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> Tensor:
+    """natten 0.21's na2d. What it has no fitting kernel for is tiled: windows of one pixel along an axis, another width
+    for v, head dims that its CUDA kernels do not take, or not in training, and the backward pass on a CPU."""
     from natten import na2d
 
-    if 1 in kernel or q.shape[-1] != v.shape[-1]:
-        return tiled_attention(q, k, v, kernel, dilation, scale)
-    return na2d(q.contiguous(), k.contiguous(), v.contiguous(), kernel_size=kernel, dilation=dilation, scale=scale)
+    if 1 in window.kernel or q.shape[-1] != v.shape[-1] or not natten_takes(q, k, v):
+        return tiled_attention(q, k, v, window, scale)
+    q, k, v = (x.contiguous() for x in (q, k, v))
+    options = {"dilation": window.dilation, "stride": window.stride, "is_causal": window.causal, "scale": scale}
+    return na2d(q, k, v, kernel_size=window.kernel, **options)
+
+
+def natten_takes(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether natten has a kernel for such tensors: one of its own on CUDA (FlexAttention, which it falls back to,
+    would hold every query's logits of every key there), FlexAttention, forward only, on a CPU."""
+    from natten.backends import get_compatible_backends
+
+    recorded = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
+    if q.device.type == "cpu" and recorded:
+        return False
+    kernels = get_compatible_backends(q, k, v, torch_compile=False)
+    return any(name != "flex-fna" or q.device.type == "cpu" for name in kernels)
 
 
 def natten_missing() -> str | None:
@@ -106,7 +121,7 @@ def available_backends() -> dict[str, str | None]:
     return {name: why_missing(name) or backend.unfit() for name, backend in BACKENDS.items()}
 
 
-def resolve_backend(name: str, device: torch.device | str = "cpu") -> str:
+def resolve_backend(name: str | Run, device: torch.device | str = "cpu") -> str:
     """The backend that 'auto' stands for on a device; any other name is checked and returned.
 
     Raises ValueError for a name that is none, ImportError for a backend that cannot be had here.

@@ -6,29 +6,36 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from pmrf_blocks.attention.scaled_dot_product import attend
-from pmrf_blocks.attention.windows import Pair
+from pmrf_blocks.attention.windows import Axis, Pair, Window, seen_keys
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
-def neighborhood_mask(size: Pair, kernel: Pair, dilation: Pair, device: torch.device) -> Tensor:
+def neighborhood_mask(size: Pair, window: Window, device: torch.device) -> Tensor:
     """(H * W, H * W) bool on `device`: whether query row sees key column."""
-    axes = []
-    for length, width, step in zip(size, kernel, dilation):
-        p = np.arange(length)
-        inside = (length - p % step + step - 1) // step  # how many positions share p's remainder modulo the dilation
-        first = np.minimum((p // step - width // 2).clip(min=0), inside - width)[:, None]
-        key = p // step
-        axes.append((p[:, None] % step == p % step) & (key >= first) & (key < first + width))
-    both = axes[0][:, None, :, None] & axes[1][None, :, None, :]
+    rows, columns = (_axis_mask(length, axis) for length, axis in zip(size, window.axes))
+    both = rows[:, None, :, None] & columns[None, :, None, :]
     return torch.from_numpy(both.reshape(size[0] * size[1], -1)).to(device)
 
 
-def dense_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
+def _axis_mask(size: int, axis: Axis) -> np.ndarray:
+    """(size, size) bool: each residue class modulo the dilation is an axis of its own."""
+    mask = np.zeros((size, size), bool)
+    for start in range(axis.dilation):
+        of_class = np.arange(start, size, axis.dilation)
+        first, last = (bound[:, None] for bound in seen_keys(len(of_class), axis))
+        key = np.arange(len(of_class))
+        mask[np.ix_(of_class, of_class)] = (key >= first) & (key < last)
+    return mask
+
+
+def dense_attention(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> Tensor:
+    """As neighborhood_attention_2d, arguments checked already."""
     size = (q.shape[1], q.shape[2])
-    mask = neighborhood_mask(size, kernel, dilation, q.device)
-    q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))
-    return attend(q, k, v, mask, scale).transpose(1, 2).unflatten(1, size)
+    mask = neighborhood_mask(size, window, q.device)
+    q, k, v = (rearrange(x, "b h w n d -> b n (h w) d") for x in (q, k, v))
+    return rearrange(attend(q, k, v, mask, scale), "b n (h w) d -> b h w n d", h=size[0])

@@ -7,31 +7,40 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from pmrf_blocks.attention.windows import Pair
+from pmrf_blocks.attention.windows import Axis, Pair, Window
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # batch, head, query, key: whether the query sees the key
 
 
-def flex_attention_2d(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
+def flex_attention_2d(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> Tensor:
+    """As neighborhood_attention_2d, arguments checked already."""
     size = (q.shape[1], q.shape[2])
-    q, k, v = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))
-    out = _compiled()(q, k, v, block_mask=_block_mask(size, kernel, dilation, str(q.device)), scale=scale)
-    return out.transpose(1, 2).unflatten(1, size)
+    q, k, v = (rearrange(x, "b h w n d -> b n (h w) d") for x in (q, k, v))
+    out = _compiled()(q, k, v, block_mask=_block_mask(size, window, str(q.device)), scale=scale)
+    return rearrange(out, "b n (h w) d -> b h w n d", h=size[0])
 
 
-def neighborhood_rule(size: Pair, kernel: Pair, dilation: Pair) -> Rule:
-    """FlexAttention's mask_mod of a window, on pixels numbered row by row."""
+def neighborhood_rule(size: Pair, window: Window) -> Rule:
+    """FlexAttention's mask_mod of a window, on pixels numbered row by row: windows.seen_keys(), traced."""
 
-    def sees(query: Tensor, key: Tensor, length: int, width: int, step: int) -> Tensor:
-        shared = (length - query % step + step - 1) // step
-        first = torch.minimum((query // step - width // 2).clamp(min=0), shared - width)
-        return (query % step == key % step) & (key // step >= first) & (key // step < first + width)
+    def sees(query: Tensor, key: Tensor, length: int, axis: Axis) -> Tensor:
+        of_class = (length - query % axis.dilation + axis.dilation - 1) // axis.dilation
+        own, other = query // axis.dilation, key // axis.dilation
+        behind = axis.stride - 1 if axis.causal else axis.stride // 2
+        leader = torch.minimum(own // axis.stride * axis.stride + behind, of_class - 1)
+        if axis.causal:
+            inside = (other > leader - axis.kernel) & (other <= own)
+        else:
+            first = torch.minimum((leader - axis.kernel // 2).clamp(min=0), of_class - axis.kernel)
+            inside = (other >= first) & (other < first + axis.kernel)
+        return inside & (query % axis.dilation == key % axis.dilation)
 
     def rule(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        rows = sees(query // size[1], key // size[1], size[0], kernel[0], dilation[0])
-        return rows & sees(query % size[1], key % size[1], size[1], kernel[1], dilation[1])
+        rows = sees(query // size[1], key // size[1], size[0], window.axes[0])
+        return rows & sees(query % size[1], key % size[1], size[1], window.axes[1])
 
     return rule
 
@@ -45,8 +54,8 @@ def _compiled() -> Any:
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # what is kept must serve training too, whoever asked first
-def _block_mask(size: Pair, kernel: Pair, dilation: Pair, device: str) -> Any:
+def _block_mask(size: Pair, window: Window, device: str) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 
     pixels = size[0] * size[1]
-    return create_block_mask(neighborhood_rule(size, kernel, dilation), None, None, pixels, pixels, device=device)
+    return create_block_mask(neighborhood_rule(size, window), None, None, pixels, pixels, device=device)

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 def axial_positions(
     height: int, width: int, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Pixel centres (H, W, 2), rows first: the longer side spans [-1, 1], the shorter its share of that."""
+    """Pixel centres (H, W, 2), rows first: the longer side spans [-1, 1], the shorter its share of that (k-diffusion).
+
+    Raises ValueError for a side below 1.
+    """
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1; got {height}, {width}")
     longer = max(height, width)
@@ -24,7 +27,8 @@ class AxialRoPE(nn.Module):
 
     Frequencies are log-spaced from pi to 10 pi, other ones for every head: (N, head_dim // 8), buffer `freqs`. A
     quarter of the head's width turns against the next quarter; the other half is left alone. Dot products of a
-    rotated query and key depend on the difference of their positions only.
+    rotated query and key depend on the difference of their positions only. Raises ValueError for a head_dim that is no
+    multiple of 8.
     """
 
     freqs: Tensor
@@ -53,7 +57,14 @@ class AxialRoPE(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the first two blocks of x's last axis, each as wide as cos, against each other."""
+    """Rotate the first two blocks of x's last axis, each as wide as cos, against each other (k-diffusion).
+
+    Arguments:
+        x: (B, H, W, N, D), of any values.
+        cos, sin: (H, W, N, d) with 2 d <= D; what lies behind the first 2 d stays as it is.
+
+    Computed in the dtype that x and cos share, returned in x's, (B, H, W, N, D).
+    """
     width = cos.shape[-1]
     a, b, rest = x.split((width, width, x.shape[-1] - 2 * width), -1)
     return torch.cat(((a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype), rest), -1)

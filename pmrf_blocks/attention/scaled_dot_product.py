@@ -7,10 +7,11 @@ from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from pmrf_blocks.attention.windows import check_tensors
+from pmrf_blocks.attention.windows import check_tensors, repeat_heads
 
 GLOBAL_BACKENDS = ("sdpa", "xformers")
 
@@ -63,19 +64,27 @@ def resolve_global_backend(name: str) -> str:
 
 
 def global_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None, *, backend: str = "auto") -> Tensor:
-    """Every pixel sees every pixel: (B, H, W, N, D) to the same shape; scale defaults to D ** -0.5.
+    """softmax(q k^T * scale) v: every pixel sees every pixel (Vaswani et al., 2017).
 
-    `backend`: 'sdpa' (torch's own kernels; what 'auto' takes) or 'xformers' (its memory-efficient attention, on CUDA;
-    float64 and forward-mode inputs take the plain formula all the same).
+    Arguments:
+        q, k, v: (B, H, W, N, D), one floating dtype and device; k and v may have fewer heads, a divisor of N, which
+            groups of query heads share, and v another D.
+        scale: factor on q k^T; D ** -0.5 when None.
+        backend: 'sdpa' (torch's own kernels; what 'auto' takes) or 'xformers' (its memory-efficient attention, on CUDA;
+            float64 and forward-mode inputs take the plain formula all the same).
+
+    Returns (B, H, W, N, D) with the D of v. Raises ValueError for arguments that do not fit, ImportError for a backend
+    that cannot be had here.
     """
     check_tensors(q, k, v)
     backend = resolve_global_backend(backend)
-    size = q.shape[1:3]
+    height = q.shape[1]
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    q, k, v = (x.flatten(1, 2) for x in (q, k, v))
+    k, v = repeat_heads(q, k, v)
     if backend == "xformers" and q.dtype != torch.float64 and not forward_mode(q, k, v):
         from xformers.ops import memory_efficient_attention
 
-        return memory_efficient_attention(q, k, v, scale=scale).unflatten(1, size)
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return attend(q, k, v, None, scale).transpose(1, 2).unflatten(1, size)
+        q, k, v = (rearrange(x, "b h w n d -> b (h w) n d") for x in (q, k, v))
+        return rearrange(memory_efficient_attention(q, k, v, scale=scale), "b (h w) n d -> b h w n d", h=height)
+    q, k, v = (rearrange(x, "b h w n d -> b n (h w) d") for x in (q, k, v))
+    return rearrange(attend(q, k, v, None, scale), "b n (h w) d -> b h w n d", h=height)

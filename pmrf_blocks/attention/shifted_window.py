@@ -8,16 +8,17 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from pmrf_blocks.attention.scaled_dot_product import attend
-from pmrf_blocks.attention.windows import Pair, check_tensors
+from pmrf_blocks.attention.windows import Pair, check_tensors, repeat_heads
 
 
 def shifted_window_attention_2d(
     q: Tensor, k: Tensor, v: Tensor, window_size: int, *, shift: int = 0, scale: float | None = None
 ) -> Tensor:
-    """Attention of every pixel to its own window, (B, H, W, N, D) to the same shape.
+    """Attention of every pixel to its own window (Liu et al., 2021).
 
     Windows of window_size x window_size tile the grid; a shift moves the grid down and right by so many pixels
     first, cyclically, and pixels that only the cycle has brought together do not see one another. Any size: the
@@ -25,9 +26,12 @@ def shifted_window_attention_2d(
     is the whole axis, unshifted.
 
     Arguments:
-        q, k, v: (B, H, W, N, D), one floating dtype and device.
+        q, k, v: (B, H, W, N, D), one floating dtype and device; k and v may have fewer heads, a divisor of N, which
+            groups of query heads share, and v another D.
         shift: 0 to window_size - 1; window_size // 2 in every second layer.
         scale: factor on q k^T; D ** -0.5 when None.
+
+    Returns (B, H, W, N, D) with the D of v. Raises ValueError for arguments that do not fit.
     """
     check_tensors(q, k, v)
     if window_size < 1 or not 0 <= shift < window_size:
@@ -38,6 +42,7 @@ def shifted_window_attention_2d(
     height, width = q.shape[1:3]
     window = (min(window_size, height), min(window_size, width))
     shifts = (shift if height >= window_size else 0, shift if width >= window_size else 0)
+    k, v = repeat_heads(q, k, v)
     mask = window_mask((height, width), window, shifts, q.device)
     qs, ks, vs = (_windows(x, window, shifts) for x in (q, k, v))
     out = attend(qs, ks, vs, mask, scale)
@@ -70,15 +75,12 @@ def _windows(x: Tensor, window: Pair, shifts: Pair) -> Tensor:
         x = F.pad(x, (0, 0, 0, 0, 0, right, 0, below))
     if any(shifts):
         x = x.roll(shifts, dims=(1, 2))
-    x = x.unflatten(1, (-1, window[0])).unflatten(3, (-1, window[1])).transpose(2, 3)
-    return x.flatten(1, 2).flatten(2, 3).transpose(2, 3)
+    return rearrange(x, "b (r u) (c v) n d -> b (r c) n (u v) d", u=window[0], v=window[1])
 
 
 def _whole(x: Tensor, size: Pair, window: Pair, shifts: Pair) -> Tensor:
     """The inverse of _windows, cropped to `size`."""
-    rows, columns = (-(-length // side) for length, side in zip(size, window))
-    x = x.transpose(2, 3).unflatten(2, window).unflatten(1, (rows, columns)).transpose(2, 3)
-    x = x.flatten(1, 2).flatten(2, 3)
+    x = rearrange(x, "b (r c) n (u v) d -> b (r u) (c v) n d", r=-(-size[0] // window[0]), u=window[0])
     if any(shifts):
         x = x.roll((-shifts[0], -shifts[1]), dims=(1, 2))
     return x[:, : size[0], : size[1]]

@@ -9,7 +9,7 @@ is held at a time, in the backward pass too, which does each row's attention aga
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pmrf_blocks.attention.dense import dense_attention
 from pmrf_blocks.attention.scaled_dot_product import attend, forward_mode
-from pmrf_blocks.attention.windows import Pair, axis_windows
+from pmrf_blocks.attention.windows import Axis, Pair, Window, axis_tiles
 
 TILE = 4
 BACKWARD_TILE = 8  # fewer sums over overlapping blocks
@@ -28,17 +28,17 @@ WHOLE = 16  # grids up to this side are one tile: copying would cost more than i
 ROOM = 2**18  # values that the copies of keys may have on a CPU: more would leave its caches
 
 
-def tiled_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
+def tiled_attention(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> Tensor:
     """As neighborhood_attention_2d, arguments checked already."""
     if torch.is_autocast_enabled(q.device.type) and q.dtype != torch.float64:
         q, k, v = (x.to(torch.get_autocast_dtype(q.device.type)) for x in (q, k, v))
-    if dilation != (1, 1):
-        return _dilated(q, k, v, kernel, dilation, scale)
+    if window.dilation != (1, 1):
+        return _dilated(q, k, v, window, scale)
     if (q.shape[1] <= WHOLE and q.shape[2] <= WHOLE) or not len(q):
-        return dense_attention(q, k, v, kernel, dilation, scale)
+        return dense_attention(q, k, v, window, scale)
     if q.dtype == torch.float64 or torch.compiler.is_compiling() or forward_mode(q, k, v):
-        return _plain(q, k, v, kernel, scale)
-    return Rows.apply(q, k, v, kernel, scale)
+        return _plain(q, k, v, window, scale)
+    return Rows.apply(q, k, v, window, scale)
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class Plan:
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # what is kept must serve training too, whoever asked first
-def _plan(height: int, width: int, kernel: Pair, tile: int, dtype: torch.dtype, device: torch.device) -> Plan:
-    starts, row_masks = axis_windows(height, kernel[0], tile)
-    left, column_mask = _even_windows(width, kernel[1], tile)
+def _plan(height: int, width: int, window: Window, tile: int, dtype: torch.dtype, device: torch.device) -> Plan:
+    starts, row_masks = axis_tiles(height, window.axes[0], tile)
+    left, column_mask = _even_tiles(width, window.axes[1], tile)
     tiles, _, columns_seen = column_mask.shape
     masks: dict[bytes, Tensor] = {}  # all rows of tiles but those at the border share one
     names = [seen.tobytes() for seen in row_masks]
@@ -110,9 +110,9 @@ def _plan(height: int, width: int, kernel: Pair, tile: int, dtype: torch.dtype, 
     return Plan(tile, starts, row_masks.shape[2], left, right, columns_seen, tuple(masks[name] for name in names))
 
 
-def _even_windows(size: int, kernel: int, tile: int) -> tuple[int, np.ndarray]:
-    """axis_windows() with blocks at even steps of a tile, the first at minus the number returned: views of one copy."""
-    starts, seen = axis_windows(size, kernel, tile)
+def _even_tiles(size: int, axis: Axis, tile: int) -> tuple[int, np.ndarray]:
+    """axis_tiles() with blocks at even steps of a tile, the first at minus the number returned: views of one copy."""
+    starts, seen = axis_tiles(size, axis, tile)
     tiles, queries, block = seen.shape
     at: Any = np.array(starts)[:, None] + np.arange(block) - tile * np.arange(tiles)[:, None]  # from the tile's start
     wanted: Any = seen.any(1)
@@ -136,10 +136,10 @@ def _row(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: flo
     return out.transpose(1, 2).reshape(tiles, tile, tile, batch, heads, -1)
 
 
-def _plain(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tensor:
+def _plain(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> Tensor:
     """As differentiable as attend() is, with all blocks kept."""
     height, width = q.shape[1:3]
-    plan = _plan(height, width, kernel, TILE, q.dtype, q.device)
+    plan = _plan(height, width, window, TILE, q.dtype, q.device)
 
     def blocks(x: Tensor, row: int) -> Tensor:
         rows = x[:, plan.keys(row)].permute(2, 1, 0, 3, 4)
@@ -174,9 +174,9 @@ class Rows(torch.autograd.Function):
     leave the CPU's caches. Derivatives of derivatives go through _plain()."""
 
     @staticmethod
-    def forward(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, scale: float) -> Tensor:
+    def forward(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> Tensor:
         height, width = q.shape[1:3]
-        plan = _plan(height, width, kernel, TILE, q.dtype, q.device)
+        plan = _plan(height, width, window, TILE, q.dtype, q.device)
         queries = _whole_tiles(q, TILE)
         room_out = q.new_empty(len(q), *queries.shape[:2], q.shape[3], v.shape[-1])
         images = queries, *(x.permute(1, 2, 0, 3, 4) for x in (k, v, room_out))
@@ -192,15 +192,15 @@ class Rows(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:3])
         ctx.save_for_forward(*inputs[:3])
-        ctx.kernel, ctx.scale = inputs[3:]
+        ctx.window, ctx.scale = inputs[3:]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph, or torch.func
-            derivative = torch.func.vjp(lambda q, k, v: _plain(q, k, v, ctx.kernel, ctx.scale), q, k, v)[1]
+            derivative = torch.func.vjp(lambda q, k, v: _plain(q, k, v, ctx.window, ctx.scale), q, k, v)[1]
             return *derivative(gradient), None, None
-        plan = _plan(q.shape[1], q.shape[2], ctx.kernel, BACKWARD_TILE, q.dtype, q.device)
+        plan = _plan(q.shape[1], q.shape[2], ctx.window, BACKWARD_TILE, q.dtype, q.device)
         whole_q, whole_g = (_whole_tiles(x, BACKWARD_TILE) for x in (q, gradient))
         dq = whole_q.new_empty(len(q), *whole_q.shape[:2], *q.shape[3:])
         dk, dv = torch.zeros_like(k), torch.zeros_like(v)
@@ -214,7 +214,7 @@ class Rows(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         inputs = ctx.saved_tensors
         own = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(inputs, tangents[:3]))
-        return torch.func.jvp(lambda q, k, v: _plain(q, k, v, ctx.kernel, ctx.scale), tuple(inputs), own)[1]
+        return torch.func.jvp(lambda q, k, v: _plain(q, k, v, ctx.window, ctx.scale), tuple(inputs), own)[1]
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
@@ -222,7 +222,7 @@ class Rows(torch.autograd.Function):
         q, k, v = (
             x.expand(count, *x.shape) if dim is None else x.movedim(dim, 0) for x, dim in zip(inputs, in_dims[:3])
         )
-        out = tiled_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), inputs[3], (1, 1), inputs[4])
+        out = tiled_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), inputs[3], inputs[4])
         return out.unflatten(0, (count, -1)), 0
 
 
@@ -244,18 +244,18 @@ def _row_gradients(
             whole[plan.keys(row)] += plan.inside(plan.sum_blocks(part, room))
 
 
-def _dilated(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
+def _dilated(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> Tensor:
     """Each residue class modulo the dilation is a grid of its own, attended without dilation."""
     size = (q.shape[1], q.shape[2])
-    grids, order, back = _classes(size, dilation, q.device)
+    grids, order, back = _classes(size, window.dilation, q.device)
     counts = [height * width for height, width in grids]
     # Sorted by class in one gather, and back in another: slices of each class would cost the backward pass as many
     # zeroed images as there are classes.
     classes = zip(grids, *(x.flatten(1, 2).index_select(1, order).split(counts, 1) for x in (q, k, v)))
-    parts = []
+    parts, undilated = [], replace(window, dilation=(1, 1))
     for grid, *tensors in classes:
         q, k, v = (x.unflatten(1, grid) for x in tensors)
-        parts.append(tiled_attention(q, k, v, kernel, (1, 1), scale).flatten(1, 2))
+        parts.append(tiled_attention(q, k, v, undilated, scale).flatten(1, 2))
     return torch.cat(parts, 1).index_select(1, back).unflatten(1, size)
 
 

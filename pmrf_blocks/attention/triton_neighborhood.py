@@ -11,17 +11,19 @@ from importlib.util import find_spec
 from torch import Tensor
 
 from pmrf_blocks.attention.tiled import tiled_attention
-from pmrf_blocks.attention.windows import Pair
+from pmrf_blocks.attention.windows import Window
 
 KERNEL, CHOICE = "pmrf_blocks.kernels.neighborhood", "pmrf_blocks.kernels.choice"
 WIDEST_HEAD = 128
 
 
-def triton_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Pair, dilation: Pair, scale: float) -> Tensor:
-    """Second derivatives go through the eager formula. Heads wider than 128 are tiled."""
-    if max(q.shape[-1], v.shape[-1]) > WIDEST_HEAD:
-        return tiled_attention(q, k, v, kernel, dilation, scale)
-    return import_module(KERNEL).neighborhood(q, k, v, kernel, dilation, scale)
+def triton_attention(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> Tensor:
+    """Second derivatives go through the eager formula. Strided and causal windows, and heads wider than 128, are
+    tiled."""
+    plain = window == Window(window.kernel, window.dilation)
+    if not plain or max(q.shape[-1], v.shape[-1]) > WIDEST_HEAD:
+        return tiled_attention(q, k, v, window, scale)
+    return import_module(KERNEL).neighborhood(q, k, v, window.kernel, window.dilation, scale)
 
 
 def triton_missing() -> str | None:

@@ -15,6 +15,7 @@ from pmrf_blocks.attention import (
     rotate,
     shifted_window_attention_2d,
 )
+from pmrf_blocks.attention.backends import Run
 from pmrf_blocks.transformers.groups import decayed
 from pmrf_blocks.transformers.layers import EPS, AdaRMSNorm, DepthwiseConv, FeedForward, zero_init
 
@@ -77,7 +78,8 @@ class SelfAttention(nn.Module):
     def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, shift: int = 0) -> None:
         super().__init__()
         self.level, self.shift = level, shift
-        self.backend = self.global_backend = "auto"
+        self.backend: str | Run = "auto"
+        self.global_backend = "auto"
         self.heads = level.width // level.head_dim
         self.norm = AdaRMSNorm(level.width, cond_width)
         self.qkv_proj = decayed(nn.Linear(level.width, 3 * level.width, bias=False))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pmrf_blocks.attention import axial_positions, resolve_backend, resolve_global_backend
+from pmrf_blocks.attention.backends import Run
 from pmrf_blocks.pretrained import Pretrained
 from pmrf_blocks.transformers.block import Level, SelfAttention, TransformerLayer
 from pmrf_blocks.transformers.groups import mapping, parameter_groups
@@ -60,7 +61,7 @@ class HourglassTransformer(nn.Module, Pretrained):
         depthwise: bool = False,
         split: str = "linear",
         augmentation: bool = False,
-        backend: str = "auto",
+        backend: str | Run = "auto",
         global_backend: str = "auto",
         gradient_checkpointing: bool = False,
     ) -> None:
@@ -149,10 +150,10 @@ class HourglassTransformer(nn.Module, Pretrained):
                 tokens = layer(tokens, positions, cond)
         return tokens
 
-    def set_backend(self, backend: str | None = None, *, global_backend: str | None = None) -> None:
+    def set_backend(self, backend: str | Run | None = None, *, global_backend: str | None = None) -> None:
         """Change the neighborhood or the global attention of every level; None leaves it. Raises ValueError for a
         name that is none, ImportError for a backend that cannot be had here."""
-        if backend is not None:
+        if isinstance(backend, str):
             resolve_backend(backend)
         if global_backend is not None:
             resolve_global_backend(global_backend)

@@ -19,20 +19,26 @@ def qkv(*shape, dtype=torch.float64, seed=0):
     return torch.randn(3, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-def naive(q, k, v, kernel, dilation, scale):
+def naive(q, k, v, kernel, dilation, scale, stride=(1, 1), causal=(False, False)):
     """Every query by itself, from NATTEN's definition."""
     out = torch.empty_like(v)
     _, height, width, _, _ = q.shape
 
-    def window(position, size, width, step):
+    def window(position, size, axis):
+        width, step = kernel[axis], dilation[axis]
         grid = range(position % step, size, step)  # the query's residue class
-        centre = position // step
+        own = position // step
+        group = own // stride[axis] * stride[axis]  # the first of those that see what their leader sees
+        if causal[axis]:
+            last = min(group + stride[axis] - 1, len(grid) - 1)
+            return list(grid)[max(last - width + 1, 0) : own + 1]
+        centre = min(group + stride[axis] // 2, len(grid) - 1)
         first = min(max(centre - width // 2, 0), len(grid) - width)
         return list(grid)[first : first + width]
 
     for y in range(height):
         for x in range(width):
-            rows, columns = window(y, height, kernel[0], dilation[0]), window(x, width, kernel[1], dilation[1])
+            rows, columns = window(y, height, 0), window(x, width, 1)
             keys = k[:, rows][:, :, columns].flatten(1, 2)
             values = v[:, rows][:, :, columns].flatten(1, 2)
             weights = (torch.einsum("bnd,bknd->bnk", q[:, y, x], keys) * scale).softmax(-1)
@@ -52,6 +58,26 @@ def test_every_backend_equals_the_naive_loop(data):
     for backend in ("tiled", "dense"):
         ours = neighborhood_attention_2d(q, k, v, kernel, dilation=dilation, scale=0.7, backend=backend)
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_strided_and_causal_windows_and_grouped_heads_equal_the_naive_loop(data):
+    size = data.draw(st.integers(1, 22)), data.draw(st.integers(1, 22))
+    dilation, kernel = ((data.draw(st.integers(1, top)), data.draw(st.integers(1, top))) for top in (2, 8))
+    assume(all(k * d <= n for k, d, n in zip(kernel, dilation, size)))
+    stride = data.draw(st.integers(1, kernel[0])), data.draw(st.integers(1, kernel[1]))
+    causal = data.draw(st.booleans()), data.draw(st.booleans())
+    q, k, v = qkv(1, *size, 4, 4)
+    k, v = k[..., :2, :], v[..., :2, :]
+    expected = naive(q, *(x.repeat_interleave(2, 3) for x in (k, v)), kernel, dilation, 0.7, stride, causal)
+    for backend, dtype in (("tiled", torch.float64), ("dense", torch.float64), ("tiled", torch.float32)):
+        ours = neighborhood_attention_2d(
+            q.to(dtype), k.to(dtype), v.to(dtype), kernel, dilation=dilation, stride=stride, is_causal=causal,
+            scale=0.7, backend=backend,
+        )  # fmt: skip
+        close = 1e-9 if dtype == torch.float64 else 1e-5
+        torch.testing.assert_close(ours, expected.to(dtype), rtol=close, atol=close)
 
 
 @settings(max_examples=15, deadline=None)

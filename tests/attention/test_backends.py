@@ -17,6 +17,7 @@ from pmrf_blocks.attention import backends as registry
 from pmrf_blocks.attention.backends import BACKENDS, Backend
 from pmrf_blocks.attention.dense import neighborhood_mask
 from pmrf_blocks.attention.flex import neighborhood_rule
+from pmrf_blocks.attention.windows import Window
 
 
 def qkv(*shape, dtype=torch.float32):
@@ -70,9 +71,9 @@ def test_auto_takes_the_first_that_works_well(with_backend, monkeypatch, device,
 def test_fused_kernels_get_neither_float64_nor_tangents(with_backend):
     seen = []
 
-    def fused(q, k, v, kernel, dilation, scale):
+    def fused(q, k, v, window, scale):
         seen.append(q.dtype)
-        return BACKENDS["dense"].run(q, k, v, kernel, dilation, scale)
+        return BACKENDS["dense"].run(q, k, v, window, scale)
 
     with_backend(Backend(fused))
     wide, narrow = qkv(1, 18, 5, 1, 8, dtype=torch.float64), qkv(1, 18, 5, 1, 8)
@@ -136,14 +137,21 @@ def test_second_derivatives_in_float32_under_the_math_kernel(name):
 
 
 @pytest.mark.parametrize(
-    ("size", "kernel", "dilation"), [((6, 5), (3, 4), (1, 1)), ((9, 8), (4, 3), (2, 2)), ((5, 7), (1, 2), (3, 3))]
+    ("size", "window"),
+    [
+        ((6, 5), Window((3, 4))),
+        ((9, 8), Window((4, 3), (2, 2))),
+        ((5, 7), Window((1, 2), (3, 3))),
+        ((9, 8), Window((4, 3), (2, 2), (3, 2), (True, False))),
+        ((9, 8), Window((4, 3), (1, 2), (2, 3), (False, True))),
+    ],
 )
-def test_flex_has_the_same_windows(size, kernel, dilation):
+def test_flex_has_the_same_windows(size, window):
     from torch.nn.attention.flex_attention import create_mask
 
     pixels = size[0] * size[1]
-    rule = create_mask(neighborhood_rule(size, kernel, dilation), 1, 1, pixels, pixels, device="cpu")
-    assert torch.equal(rule[0, 0], neighborhood_mask(size, kernel, dilation, torch.device("cpu")))
+    rule = create_mask(neighborhood_rule(size, window), 1, 1, pixels, pixels, device="cpu")
+    assert torch.equal(rule[0, 0], neighborhood_mask(size, window, torch.device("cpu")))
 
 
 NATTEN_CASES = [
