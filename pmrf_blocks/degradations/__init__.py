@@ -8,7 +8,7 @@ resize.py      Resize
 noise.py       GaussianNoise, RandomMask, Greyscale
 jpeg.py        JPEG, by cosine_transform.py
 
-kornia_augmentations.py  the same as augmentations of kornia; importing it imports kornia
+augmentations/  the same as augmentations of kornia; importing it imports kornia
 
 Pipelines by name: list_degradations(), build_degradation().
 """
