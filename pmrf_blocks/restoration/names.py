@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from pmrf_blocks.pretrained import Pretrained
+
 PARTS = ("space", "source", "condition")
 
 
@@ -18,17 +20,20 @@ def networks_of(pipeline: nn.Module) -> dict[str, nn.Module]:
 
 def places_of_networks(pipeline: nn.Module) -> dict[str, list[str]]:
     """Where the networks of a pipeline's parts are, by name: {'estimator': ['source.estimator']}. One that two parts
-    share has two places and one name; of two with one name, the second is called 'condition_estimator'."""
+    share has two places and one name; of two with one name, the second is called 'condition_estimator'. A part that
+    inherits Pretrained is a network itself, called 'source' or what part it is."""
     places: dict[str, list[str]] = {}
     for part in PARTS:
         module = getattr(pipeline, part)
-        for name, network in () if module is None else module.named_children():
+        if module is None:
+            continue
+        if isinstance(module, Pretrained):
+            places[part] = [part]
+            continue
+        for name, network in module.named_children():
             same = places.get(name)
-            if same is not None and pipeline.get_submodule(same[0]) is not network:
-                name_here = f"{part}_{name}"
-            else:
-                name_here = name
-            places.setdefault(name_here, []).append(f"{part}.{name}")
+            taken = same is not None and pipeline.get_submodule(same[0]) is not network
+            places.setdefault(f"{part}_{name}" if taken else name, []).append(f"{part}.{name}")
     return places
 
 

@@ -10,19 +10,21 @@ import copy
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from pmrf_blocks.kernels import optimize as make_faster
 from pmrf_blocks.pretrained import CONFIG, WeightsError, locate, read_json
 from pmrf_blocks.registry import class_named, name_of
 from pmrf_blocks.restoration.names import networks_of
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights" / "bundled"
 SHIPPED = {"bundled": BUNDLED, "bundled-pixel": BUNDLED / "pixel"}
+PUBLISHED = frozenset(("stage", "arch", "mmse_model_arch"))  # what a published PMRF's config.json speaks of
 RUN = "pipeline"  # the folder of a run's pipeline, in its run folder
 OLD = {"PosteriorMean": ("source_noise", "steps")}  # settings that were written once and mean nothing
 CHILD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -77,9 +79,19 @@ class SavedPipeline:
         return {kind: content for kind, content in own.items() if kind != "networks"}
 
     @classmethod
-    def from_pretrained(cls: type[Loaded], path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
-        """Load a pipeline of this class, as load_restorer() does; WeightsError names what is missing or damaged."""
-        restorer = load_restorer(path_or_repo, device=device)
+    def from_pretrained(
+        cls: type[Loaded],
+        path_or_repo: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        optimize: bool = False,
+        trusted_modules: Collection[str] = (),
+    ) -> Loaded:
+        """Load a pipeline of this class; arguments are load_restorer()'s.
+
+        Raises WeightsError, which names what is missing or damaged, also for a pipeline of another class.
+        """
+        restorer = load_restorer(path_or_repo, device=device, optimize=optimize, trusted_modules=trusted_modules)
         if not isinstance(restorer, cls):
             raise WeightsError(f"{path_or_repo} holds a {type(restorer).__name__}, not a {cls.__name__}")
         return restorer
@@ -102,6 +114,8 @@ def describe(thing: nn.Module, networks: Mapping[str, nn.Module], kind: type | N
             found["networks"][argument] = names[id(value)]
         else:
             name = name_of("part", type(value), what=argument)
+            if any(True for _ in (*value.parameters(recurse=False), *value.buffers(recurse=False))):
+                raise ValueError(f"{argument} has weights: {name} must inherit Pretrained to be saved")
             found["parts"][argument] = {"class": name, **describe(value, networks)}
     return {what: content for what, content in found.items() if content}
 
@@ -112,28 +126,50 @@ def arguments_of(kind: type) -> list[str]:
     return [name for name, entry in inspect.signature(kind).parameters.items() if entry.kind not in anything]
 
 
-def load_restorer(path_or_repo: str | Path, *, device: str | torch.device = "cpu") -> Any:
+def load_restorer(
+    path_or_repo: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    optimize: bool = False,
+    trusted_modules: Collection[str] = (),
+) -> Any:
     """A pipeline, in eval mode on `device`.
 
     Arguments:
         path_or_repo: a folder that save_pretrained() wrote, a hub id of such a folder, the run folder of a recipe, a
             published PMRF (PMRF.from_published()), or one that ships: 'bundled' is Latent-PMRF, 'bundled-pixel' is PMRF
             on the same posterior mean, for comparison.
+        optimize: replace layers by faster equals (kernels.optimize()): the same images up to rounding.
+        trusted_modules: modules or packages outside pmrf_blocks whose code config.json may import and run: sources,
+            networks and blocks of one's own are saved by their import paths.
 
     Raises WeightsError, in one line, for what is missing, damaged, or none of these. A part of a folder on the disk is
     looked for in that folder and nowhere else.
     """
+    path = Path(path_or_repo).expanduser()
+    if path.is_file():
+        restorer: Any = published(path)
+    else:
+        folder = SHIPPED.get(str(path_or_repo)) or locate(path_or_repo)
+        folder = folder / RUN if (folder / RUN / CONFIG).is_file() else folder
+        config = read_json(folder / CONFIG)
+        foreign = "pipeline" not in config and not PUBLISHED.isdisjoint(config)
+        restorer = published(folder) if foreign else read_pipeline(folder, config, trusted_modules)
+    restorer = restorer.to(device).eval()
+    if optimize:
+        make_faster(restorer)
+    return restorer
+
+
+def published(path: Path) -> nn.Module:
+    """A published PMRF."""
     from pmrf_blocks.restoration.methods import PMRF
 
-    path = Path(path_or_repo).expanduser()
-    if path.is_file() and str(path_or_repo) not in SHIPPED:
-        return PMRF.from_published(path, device=device)
-    folder = SHIPPED.get(str(path_or_repo)) or locate(path_or_repo)
-    if (folder / RUN / CONFIG).is_file():
-        folder = folder / RUN
-    config = read_json(folder / CONFIG)
-    if "mmse_model_arch" in config:
-        return PMRF.from_published(folder, device=device)
+    return PMRF.from_published(path)
+
+
+def read_pipeline(folder: Path, config: Mapping[str, Any], trusted_modules: Collection[str]) -> nn.Module:
+    """The pipeline that save_pretrained() wrote to `folder`, from what its config.json says."""
     where = folder / CONFIG
     try:
         kind, classes = config["pipeline"], config["networks"]
@@ -142,25 +178,30 @@ def load_restorer(path_or_repo: str | Path, *, device: str | torch.device = "cpu
         raise WeightsError(f"{where} is no pipeline's: {error} is missing") from None
     if not all(isinstance(content, Mapping) for content in (classes, settings, parts)):
         raise WeightsError(f"{where} is no pipeline's: networks and settings must be JSON objects, and so must parts")
-    make = class_named("pipeline", kind, where=f"{where}: pipeline")
-    makers = {name: class_named("network", own, where=f"{where}: {name}") for name, own in classes.items()}
+
+    def known(what: str, name: Any, entry: str) -> Any:
+        return class_named(what, name, where=f"{where}: {entry}", trusted_modules=trusted_modules)
+
+    make = known("pipeline", kind, "pipeline")
+    makers = {name: known("network", own, name) for name, own in classes.items()}
     shared = shared_networks(folder, config)
     networks = {
-        name: own.from_pretrained(child(folder.parent if name in shared else folder, name))
+        name: own.from_pretrained(
+            child(folder.absolute().parent if name in shared else folder, name), trusted_modules=trusted_modules
+        )
         for name, own in makers.items()
     }
-    used = {name for slot, part in parts.items() for name in networks_within(part, f"{where}: {slot}")}
-    arguments = {name: network for name, network in networks.items() if name not in used}
+    within = {name for slot, part in parts.items() for name in networks_within(part, f"{where}: {slot}")}
+    arguments = {name: network for name, network in networks.items() if name not in within}
+    settings = {name: value for name, value in settings.items() if name not in OLD.get(str(kind), ())}
     try:
-        arguments |= {name: build_part(part, networks, f"{where}: {name}") for name, part in parts.items()}
-        restorer = make(
-            **arguments, **{name: value for name, value in settings.items() if name not in OLD.get(kind, ())}
-        )
-    except (TypeError, ValueError) as error:
-        if isinstance(error, WeightsError):
-            raise
+        for name, part in parts.items():
+            arguments[name] = build_part(part, networks, f"{where}: {name}", trusted_modules)
+        return make(**arguments, **settings)
+    except WeightsError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{where} does not describe a {kind}: {error}") from None
-    return restorer.to(device).eval()
 
 
 def child(folder: Path, name: str) -> Path:
@@ -195,19 +236,24 @@ def networks_within(part: Any, where: str) -> Iterator[str]:
     for kind in ("networks", "parts", "settings"):
         if not isinstance(part.get(kind, {}), Mapping):
             raise WeightsError(f"{where}: {kind} must be a JSON object")
-    yield from part.get("networks", {}).values()
+    for name in part.get("networks", {}).values():
+        if not isinstance(name, str):
+            raise WeightsError(f"{where}: networks must be names; got {name!r}")
+        yield name
     for name, inner in part.get("parts", {}).items():
         yield from networks_within(inner, f"{where}: {name}")
 
 
-def build_part(part: Mapping[str, Any], networks: Mapping[str, nn.Module], where: str) -> nn.Module:
+def build_part(
+    part: Mapping[str, Any], networks: Mapping[str, nn.Module], where: str, trusted_modules: Collection[str]
+) -> nn.Module:
     """A part as describe() wrote it."""
-    make = class_named("part", part.get("class"), where=where)
+    make = class_named("part", part.get("class"), where=where, trusted_modules=trusted_modules)
     arguments = dict(part.get("settings", {}))
     for argument, name in part.get("networks", {}).items():
         if name not in networks:
             raise WeightsError(f"{where}: {argument} is to be the network {name!r}, which is none of this pipeline's")
         arguments[argument] = networks[name]
     for argument, inner in part.get("parts", {}).items():
-        arguments[argument] = build_part(inner, networks, f"{where}: {argument}")
+        arguments[argument] = build_part(inner, networks, f"{where}: {argument}", trusted_modules)
     return make(**arguments)

@@ -1,0 +1,168 @@
+"""One class of pipelines: what its compositions start from, see and end with; weights between the two ends; names."""
+
+import pytest
+import torch
+from own_parts import BlendedSource
+from small_pipelines import COMPOSITIONS, both_see_the_mean, elir, filled, latent_pmrf, pmrf, unet, vae, velocity
+from torch import nn
+
+from pmrf_blocks.flow import integrate
+from pmrf_blocks.restoration import Latents, Pipeline, Pixels, flow_from_degraded
+from pmrf_blocks.seeding import derive_generator, normal_like
+
+
+@pytest.fixture
+def images(generator):
+    return torch.rand(2, 3, 16, 12, generator=generator)
+
+
+WITHOUT_EULER = ("posterior mean", "source and condition")
+
+
+@torch.no_grad()
+def written_out(pipeline, images, seed):
+    """What a pipeline is said to do, from the outside: start, noise an image, Euler steps, decode."""
+    x, condition = pipeline.start(images, generator=[derive_generator("posterior", seed) for _ in images])
+    noise = torch.randn(x.shape[1:], generator=derive_generator("source", seed))
+    x = x + pipeline.source_noise * noise
+    steps = pipeline.steps
+    for step in range(steps):
+        seen = x if condition is None else torch.cat((x, condition), dim=1)
+        x = x + pipeline.velocity(seen, torch.full((len(x),), step / steps)) / steps
+    return pipeline.image(x, images.shape[-2:])
+
+
+@pytest.mark.parametrize("name", [name for name in COMPOSITIONS if name not in WITHOUT_EULER])
+def test_every_composition_is_its_stages(name, images):
+    pipeline = COMPOSITIONS[name]()
+    restored = pipeline.restore(images, seed=3)
+    torch.testing.assert_close(restored.image, written_out(pipeline, images, 3), rtol=1e-5, atol=1e-5)
+    assert restored.nfe == 2
+    assert restored.image.shape == images.shape
+    assert torch.equal(pipeline(images, seed=3), restored.image)
+    pixels = any(hasattr(part, "estimator") for part in (pipeline.source, pipeline.condition))
+    assert (restored.posterior_mean is not None) == pixels
+
+
+def test_what_sources_and_conditions_are(images):
+    with torch.no_grad():
+        model = latent_pmrf()
+        mean = model.estimator(images).clamp(0, 1)
+        torch.testing.assert_close(model.start(images)[0], 0.8 * (model.autoencoder.encode(2 * mean - 1).mean - 0.1))
+        torch.testing.assert_close(model.target(images), 0.8 * (model.autoencoder.encode(2 * images - 1).mean - 0.1))
+        assert torch.equal(pmrf().start(images)[0], mean)
+        model = elir()
+        latent = 0.8 * (model.autoencoder.encode(2 * images - 1).mean - 0.1)
+        torch.testing.assert_close(model.start(images)[0], model.latent_estimator(latent))
+        assert torch.equal(COMPOSITIONS["flow from y"]().start(images)[0], images)
+        for name, condition in (("flow conditioned on y", images), ("flow conditioned on mean", mean)):
+            pipeline = COMPOSITIONS[name]()
+            assert pipeline.source_noise == 1.0
+            x0, seen = pipeline.start(images)
+            assert torch.equal(x0, torch.zeros_like(images))
+            assert torch.equal(seen, condition)
+
+
+def test_a_batch_is_estimated_and_encoded_once(images):
+    calls = {"estimator": 0, "encoder": 0}
+    pipeline = both_see_the_mean()
+    for name, module in (("estimator", pipeline.source.estimator), ("encoder", pipeline.space.autoencoder.encoder)):
+        module.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    pipeline.restore(images)
+    assert calls == {"estimator": 1, "encoder": 1}
+
+
+def test_latents_are_sampled_for_an_image_by_its_seed(images):
+    pipeline = both_see_the_mean()
+    pipeline.source_noise = 0.0
+    one, two = (pipeline.restore(images, seed=seed).image for seed in (1, 2))
+    assert not torch.equal(one, two)
+    together = pipeline.restore(images, seed=[1, 2]).image
+    torch.testing.assert_close(pipeline.restore(images[1:], seed=2).image, together[1:], rtol=1e-4, atol=1e-5)
+    space = Latents(vae(), sample=True)
+    with torch.no_grad():
+        torch.testing.assert_close(space.encode(images), pipeline.target(images))  # without a generator, the mode
+        posterior = space.autoencoder.encode(2 * images - 1)
+        drawn = space.encode(images, generator=torch.Generator().manual_seed(4))
+        noise = normal_like(posterior.mean, torch.Generator().manual_seed(4))
+        torch.testing.assert_close(drawn, 0.8 * (posterior.mean + posterior.std * noise - 0.1))
+
+
+@pytest.mark.parametrize("name", ["Latent-PMRF", "PMRF", "ELIR", "flow conditioned on mean"])
+def test_weight_is_the_line_between_the_two_ends(name, images):
+    pipeline = COMPOSITIONS[name]()
+    mean = pipeline.restore(images, posterior_mean_only=True)
+    sharp = pipeline.restore(images)
+    assert mean.nfe == 0
+    assert torch.equal(mean.image, mean.posterior_mean)
+    assert torch.equal(pipeline.restore(images, weight=0.0).image, mean.image)
+    assert torch.equal(pipeline.restore(images, weight=1.0).image, sharp.image)
+    between = pipeline.restore(images, weight=0.3).image
+    torch.testing.assert_close(between, 0.7 * mean.image + 0.3 * sharp.image)
+
+
+def test_no_posterior_mean_to_go_to(images):
+    pipeline = COMPOSITIONS["flow from y"]()
+    for options in ({"weight": 0.5}, {"weight": 0.0}, {"posterior_mean_only": True}):
+        with pytest.raises(ValueError, match="DegradedSource has no posterior mean"):
+            pipeline.restore(images, **options)
+    for weight in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=r"weight must be in \[0, 1\]"):
+            pipeline.restore(images, weight=weight)
+
+
+def test_a_source_of_ones_own(images):
+    pipeline = Pipeline(space=Pixels(), source=BlendedSource(unet(), 0.25), velocity=velocity(3, patch_size=4), size=16)
+    restored = pipeline.restore(images, steps=1)
+    with torch.no_grad():
+        mean = pipeline.source.estimator(images).clamp(0, 1)
+        source = torch.lerp(images, mean, 0.25)
+        expected = integrate(pipeline.velocity, source, steps=1).x.clamp(0, 1)
+    torch.testing.assert_close(restored.image, expected)
+    torch.testing.assert_close(restored.posterior_mean, mean)
+
+
+def test_without_velocity_the_source_is_restored(images):
+    pipeline = latent_pmrf(velocity=None)
+    restored = pipeline.restore(images, seed=1)
+    assert restored.nfe == 0
+    with torch.no_grad():
+        assert torch.equal(restored.image, pipeline.image(pipeline.start(images)[0], (16, 12)))
+
+
+def test_weights_are_named_by_their_networks(images):
+    model = latent_pmrf()
+    assert {name.split(".")[0] for name in model.state_dict()} == {"autoencoder", "estimator", "velocity"}
+    other = latent_pmrf()
+    for parameter in other.parameters():
+        nn.init.zeros_(parameter)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.restore(images).image, model.restore(images).image)
+    names = {name.split(".")[0] for name in both_see_the_mean().state_dict()}
+    assert names == {"autoencoder", "estimator", "velocity"}
+    two = COMPOSITIONS["two estimators"]()
+    state = two.state_dict()
+    assert {name.split(".")[0] for name in state} == {"autoencoder", "estimator", "condition_estimator", "velocity"}
+    filled(two, 9).load_state_dict(state)
+    assert torch.equal(two.condition.estimator.conv_in.weight, state["condition_estimator.conv_in.weight"])
+    with pytest.raises(RuntimeError, match=r"Missing key.*space\.autoencoder"):
+        model.load_state_dict({})
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"size": 0}, ValueError, "size and steps must be at least 1"),
+        ({"size": 1.5}, TypeError, "whole numbers"),
+        ({"source_noise": float("nan")}, ValueError, "source_noise at least 0; got 16, 2, nan"),
+        ({"solver": "rk9"}, ValueError, "solver must be one of 'euler'"),
+    ],
+)
+def test_numbers_of_a_pipeline(change, error, message):
+    with pytest.raises(error, match=message):
+        flow_from_degraded(velocity=None, **{"size": 16, "steps": 2, "source_noise": 0.1, **change})
+
+
+def test_generators_must_be_as_many_as_images():
+    with pytest.raises(ValueError, match="got 1 for 2 images"):
+        normal_like(torch.zeros(2, 1), [torch.Generator()])
