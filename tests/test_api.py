@@ -32,6 +32,8 @@ PUBLIC = {
     "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
     "open_eight_bits open_image output_name save_picture shown within_limit without_suffix WRITABLE write_image "
     "write_whole",
+    "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face feathered_mask find_faces "
+    "paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling LatentMeanTask PairDataset "
     "PairFolder PixelCoupling PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_plane "

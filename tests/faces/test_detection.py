@@ -1,0 +1,114 @@
+"""Finding faces: sizes, turns, borders, several, none, and what is said where there is no detector."""
+
+import importlib.util
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pmrf_blocks.faces import DetectorUnavailable, build_detector, find_faces, warp
+
+
+def scaled(image, scale):
+    return F.interpolate(image[None], scale_factor=scale, mode="bilinear", antialias=True)[0].clamp(0, 1)
+
+
+def agrees(face, expected, *, scale=1.0, offset=(0.0, 0.0), share=0.12):
+    """Landmarks within `share` of the face's side of those expected."""
+    landmarks = (expected.landmarks + 0.5) * scale - 0.5 + torch.tensor(offset)
+    return float((face.landmarks - landmarks).abs().max()) < share * expected.side * scale
+
+
+def test_one_face_each(people, yunet):
+    for image in people[:3]:
+        faces = find_faces(image, yunet)
+        assert len(faces) == 1
+        assert faces[0].score > 0.9
+        eyes, mouth = faces[0].landmarks[:2].mean(0), faces[0].landmarks[3:].mean(0)
+        assert eyes[1] < faces[0].landmarks[2, 1] < mouth[1]
+
+
+@pytest.mark.parametrize("scale", [0.3, 2.5])
+def test_sizes(people, yunet, scale):
+    """Small faces are found at full size, large ones at a reduced one; nothing is found twice."""
+    for image in people[1:2]:
+        (expected,) = find_faces(image, yunet)
+        (face,) = find_faces(scaled(image, scale), yunet)
+        assert agrees(face, expected, scale=scale)
+
+
+def test_a_small_face_in_a_large_photograph(people, yunet):
+    """Searched at 640 pixels alone this face would have a dozen pixels."""
+    small = scaled(people[1], 0.12)
+    (expected,) = find_faces(people[1], yunet)
+    image = torch.full((3, 700, 1400), 0.5)
+    image[:, 500 : 500 + small.shape[1], 1100 : 1100 + small.shape[2]] = small
+    (face,) = find_faces(image, yunet, smallest=16)
+    assert 16 <= face.side < 40
+    assert agrees(face, expected, scale=0.12, offset=(1100, 500), share=0.2)
+    assert find_faces(image, yunet, smallest=80) == []
+
+
+@pytest.mark.parametrize("degrees", [40, 180, 270])
+def test_turned_faces_have_turned_landmarks(people, yunet, degrees):
+    for image in people[1:2]:
+        (expected,) = find_faces(image, yunet)
+        angle, size = math.radians(degrees), 640
+        cos, sin = math.cos(angle), math.sin(angle)
+        x, y = (image.shape[2] - 1) / 2, (image.shape[1] - 1) / 2
+        middle = (size - 1) / 2
+        matrix = torch.tensor(
+            [[cos, -sin, middle - cos * x + sin * y], [sin, cos, middle - sin * x - cos * y]], dtype=torch.float64
+        )
+        turned = warp(image, matrix, size, size, padding="zeros").clamp(0, 1)
+        (face,) = find_faces(turned, yunet)
+        landmarks = expected.landmarks @ matrix[:, :2].float().T + matrix[:, 2].float()
+        assert float((face.landmarks - landmarks).abs().max()) < 0.15 * expected.side
+
+
+def test_several_faces_and_faces_cut_by_the_border(people, yunet):
+    parts = [F.pad(scaled(people[i], 0.5)[:, :200, :200], (20, 20, 20, 20)) for i in (0, 1, 4, 5)]
+    group = torch.cat([torch.cat(parts[:2], 2), torch.cat(parts[2:], 2)], 1)
+    assert len(find_faces(group, yunet)) == 4
+    (whole,) = find_faces(people[1], yunet)
+    left, _, right, _ = whole.box
+    cut = people[1][:, :, int(left + 0.3 * (right - left)) :]
+    (face,) = find_faces(cut, yunet)
+    assert face.box[0] < 0.1 * face.side
+    assert face.landmarks[:, 0].max() < cut.shape[2]
+
+
+def test_no_face(yunet, generator):
+    assert find_faces(torch.rand(3, 100, 140, generator=generator), yunet) == []
+    assert find_faces(torch.zeros(3, 5, 3), yunet) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("dlib") is None, reason="dlib is not installed")
+def test_dlib_finds_the_same_face(people, yunet):
+    (expected,) = find_faces(people[2], yunet)
+    (face,) = find_faces(people[2], build_detector("dlib"))
+    ours, theirs = (found.to_frame(256) for found in (face, expected))
+    corners = torch.tensor([[0.0, 0, 1], [256, 0, 1], [0, 256, 1], [256, 256, 1]], dtype=torch.float64)
+    back = [torch.linalg.inv(torch.cat([m, torch.tensor([[0.0, 0, 1]])])) for m in (ours, theirs)]
+    frames = [(corners @ matrix.T)[:, :2] for matrix in back]
+    assert float((frames[0] - frames[1]).abs().max()) < 0.2 * expected.side
+
+
+def test_without_a_detector_one_line_says_what_to_do(monkeypatch, tmp_path):
+    import kornia.contrib
+
+    def no_network(**options):
+        raise RuntimeError("Failed to load weights from all 2 source(s). Last error: URLError: ...")
+
+    monkeypatch.setattr(kornia.contrib, "FaceDetector", no_network)
+    monkeypatch.setattr("pmrf_blocks.faces.dlib_mmod.find_spec", lambda name: None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(DetectorUnavailable) as caught:
+        build_detector("auto")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (str(tmp_path), "yunet_final.pth", "pmrf-blocks[faces]", "--aligned"):
+        assert part in message
+    with pytest.raises(ValueError, match="detector must be one of 'auto', 'yunet', 'dlib'; got 'eyes'"):
+        build_detector("eyes")
