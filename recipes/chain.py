@@ -34,7 +34,7 @@ from pmrf_blocks.training import (
     given_pairs,
     latent_statistics,
 )
-from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
+from pmrf_blocks.training.checkpoint import steps_done
 from pmrf_blocks.training.export import export
 from pmrf_blocks.training.pairs import compute_pairs
 from pmrf_blocks.training.processes import once, processes
@@ -158,8 +158,7 @@ def train_flow(place: Place) -> None:
     task = CouplingFlowTask(network, given_pairs, source_noise=chain.source_noise)
     validation = compute_pairs(coupling, place.faces("val"), rounds=1, seed=whole.seed + 1_000_000, device=place.device)
     jitter = chain.size // 20
-    last = latest_checkpoint(place.runs / "flow" / "checkpoints")
-    done = 0 if last is None else load_checkpoint(last)["step"]
+    done = steps_done(place.runs / "flow")
     for piece in range(chain.flow_pieces):
         stop = whole.steps * (piece + 1) // chain.flow_pieces
         if stop <= done and piece + 1 < chain.flow_pieces:

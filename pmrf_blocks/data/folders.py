@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -116,6 +117,13 @@ class ImageDataset(Dataset[Tensor]):
     def where(self) -> str:
         """The folder that holds all images."""
         return os.path.commonpath([path.parent for path in self.paths])
+
+    def identity(self) -> dict[str, Any]:
+        """What tells this set from another, wherever it lies: names below the common folder, and how they are read."""
+        root = os.path.commonpath([path.parent for path in self.paths])
+        names = "\n".join(os.path.relpath(path, root) for path in self.paths)
+        digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16]
+        return {"names": digest, "size": self.size, "crop": self.crop, "flip": self.flip}
 
     def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Path, str]]:
         """Images that cannot be used, each with the reason, judged by the heads of the files (damage further in
@@ -228,6 +236,10 @@ class JoinedDataset(Dataset[Tensor]):
     def where(self) -> str:
         """The folders of all parts."""
         return ", ".join(part.where for part in self.parts)
+
+    def identity(self) -> dict[str, Any]:
+        """Those of the parts."""
+        return {f"part {number}": part.identity() for number, part in enumerate(self.parts)}
 
     def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Path, str]]:
         """Those of the parts."""

@@ -9,3 +9,7 @@ class TrainingError(RuntimeError):
 
 class CheckpointError(TrainingError):
     """A checkpoint that cannot be written or read."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose own content is not whole: the one before it may be taken."""

@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
+
+from pmrf_blocks.whole_files import flush, flush_tree, write_bytes
 
 
 def export(network: nn.Module, folder: Path) -> None:
@@ -22,9 +24,11 @@ def export(network: nn.Module, folder: Path) -> None:
     if saver is not None:
         saver(fresh)
     else:
-        fresh.mkdir(parents=True)
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, fresh / "model.safetensors")
+        weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+        write_bytes(fresh / "model.safetensors", save(weights))
+    flush_tree(fresh)
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)
+    flush(folder.parent)
     shutil.rmtree(old, ignore_errors=True)

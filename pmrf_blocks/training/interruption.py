@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 import time
 from types import FrameType
 from typing import Any
 
-ECHO = 2.0  # seconds in which a repeated signal is the first one's echo: launchers pass on what each process got
+# Seconds in which a repeated signal is the first one's echo: launchers pass on what each process of their group has
+# had already, and so does timeout(1), at once.
+ECHO_OF_LAUNCHER, ECHO = 2.0, 0.3
 
 
 class Interruption:
@@ -20,6 +24,7 @@ class Interruption:
     def __init__(self) -> None:
         self.requested = False
         self._first = 0.0
+        self._echo = ECHO_OF_LAUNCHER if "WORLD_SIZE" in os.environ else ECHO
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -34,11 +39,26 @@ class Interruption:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if not self.requested:
             self.requested, self._first = True, time.monotonic()
-        elif time.monotonic() - self._first > ECHO:
+        elif time.monotonic() - self._first > self._echo:
             raise KeyboardInterrupt
 
 
 def leave_signals_to_parent(worker: int) -> None:
-    """For processes that read data: Ctrl-C is the training process's affair, and they end when it tells them to."""
+    """For processes that read data: Ctrl-C and SIGTERM, which clusters send to the whole group, are the training
+    process's affair, as it needs them to finish its step. Only a SIGTERM that it sends itself ends them.
+
+    Where the system does not tell who sent a signal (macOS, Windows), any SIGTERM ends them.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # or it would not wait for the thread
+        parent = multiprocessing.parent_process()  # not getppid(): that may be a server which forks for it
+        known = None if parent is None else parent.pid
+        threading.Thread(target=_end_when_parent_says, args=(known,), daemon=True).start()
+
+
+def _end_when_parent_says(parent: int | None) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

@@ -14,10 +14,13 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from pmrf_blocks.training.checkpoint import latest_checkpoint
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.inspection import inspect_images
+from pmrf_blocks.training.lock import locked
 from pmrf_blocks.training.processes import processes
+from pmrf_blocks.training.records import Records
 from pmrf_blocks.training.run import Run
 from pmrf_blocks.training.tasks import Task
 
@@ -48,33 +51,36 @@ def fit(
         stop: leave off after this many steps of config.steps; the schedule is still that of the whole.
 
     Raises DataError, before the first step, where images are missing, unreadable or too small (see inspection.py);
-    TrainingError where the run cannot go on. Ctrl-C and SIGTERM end the step under
+    TrainingError where the run cannot go on, another run has the folder, or what is there is of another run (see
+    resuming.py). Ctrl-C and SIGTERM end the step under
     way, save a checkpoint and raise KeyboardInterrupt; the same call then goes on from there.
     """
     everyone, folder = processes(device), Path(folder)
     rank, world = everyone.process_index, everyone.num_processes
     inspect_images(dataset, validation, images_per_step=config.batch_size * world, rank=rank, world=world)
-    run = Run(config, task, folder, device=device, resume=resume)
-    try:
-        run.describe(record)
-        _train(run, dataset, validation, config.steps if stop is None else min(stop, config.steps))
-        run.finish()
-    except TrainingError as error:
-        with contextlib.suppress(OSError):
-            run.records.note(f"ended: {error}")
-        raise
-    except OSError as error:
-        if error.errno not in FULL:
+    with locked(folder, everyone):
+        records = Records(folder, active=everyone.is_main_process)
+        try:
+            run = Run(config, task, dataset, records, device=device, resume=resume)
+            run.describe(record)
+            _train(run, validation, config.steps if stop is None else min(stop, config.steps))
+            run.finish()
+        except TrainingError as error:
+            with contextlib.suppress(OSError):
+                records.note(f"ended: {error}")
             raise
-        last = run.last_checkpoint()
-        raise TrainingError(f"no room to write in {folder}: {error}; the last good checkpoint is {last}") from error
-    finally:
-        run.records.close()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            last = latest_checkpoint(folder / "checkpoints")
+            raise TrainingError(f"no room to write in {folder}: {error}; the last good checkpoint is {last}") from error
+        finally:
+            records.close()
     return run.network
 
 
-def _train(run: Run, dataset: Dataset, validation: Dataset | None, end: int) -> None:
-    config, batches = run.config, run.batches(dataset)
+def _train(run: Run, validation: Dataset | None, end: int) -> None:
+    config, batches = run.config, run.batches()
     bar = tqdm(
         total=config.steps, initial=run.step, desc=run.folder.name, unit="step", file=sys.stderr, dynamic_ncols=True,
         disable=not run.is_main, mininterval=1.0,

@@ -1,32 +1,33 @@
 """A flow's pairs computed beforehand, on the disk: for sets that memory does not hold and runs that share them.
 
 manifest.json            what made the pairs, and how many there are
-pairs-00000.safetensors  x0 and x1, each (N, C, h, w) in float16; one such shard after the other
+pairs-00000.safetensors  one such shard after the other (see pair_shards.py)
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from pmrf_blocks.data import DataError, SampleKey
+from pmrf_blocks.json_files import read_json_object
+from pmrf_blocks.training.lock import locked
+from pmrf_blocks.training.pair_shards import fingerprint, open_shard, shard_path, shard_problem, write_shard
 from pmrf_blocks.training.pairs import PairMaker
 from pmrf_blocks.training.processes import once, processes
-from pmrf_blocks.training.records import write_whole
 from pmrf_blocks.training.tasks import Coupling
+from pmrf_blocks.whole_files import sweep, write_json
 
 MANIFEST = "manifest.json"
+MOST = 10**12  # pairs that a manifest can mean
 
 
 class PairFolder(Dataset[tuple[Tensor, Tensor]]):
@@ -37,16 +38,15 @@ class PairFolder(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        try:
-            self.manifest = json.loads((self.folder / MANIFEST).read_text())
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.folder} holds no pairs: {error}") from None
+        self.manifest = read_manifest(self.folder)
         self.shard_pairs = self.manifest["shard_pairs"]
         missing = [path.name for path, _ in shards(self.folder, self.manifest) if not path.exists()]
         if missing:
             count = -(-self.manifest["pairs"] // self.shard_pairs)
             raise DataError(f"{self.folder}: {len(missing)} of {count} shards are missing, {missing[0]} first")
         self._open: dict[int, Any] = {}
+        for path, first in shards(self.folder, self.manifest):
+            open_shard(path, pairs_from(first, self.manifest))  # sizes; write_pairs() compares checksums
 
     @property
     def where(self) -> str:
@@ -65,12 +65,13 @@ class PairFolder(Dataset[tuple[Tensor, Tensor]]):
 
     def _shard(self, number: int) -> Any:
         if number not in self._open:
-            path = shard_path(self.folder, number)
-            try:
-                self._open[number] = safe_open(path, framework="pt")
-            except (OSError, SafetensorError) as error:
-                raise DataError(f"cannot read {path}: {error}") from None
+            first = number * self.shard_pairs
+            self._open[number] = open_shard(shard_path(self.folder, number), pairs_from(first, self.manifest))
         return self._open[number]
+
+    def identity(self) -> dict[str, Any]:
+        """What made the pairs."""
+        return {name: self.manifest.get(name) for name in ("networks", "degradation", "rounds", "seed", "made_by")}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}  # each worker process opens the shards itself
@@ -91,34 +92,45 @@ def write_pairs(
 ) -> PairFolder:
     """All pairs of a coupling over a set, `rounds` times, into `folder`, where they stay; pairs of precompute_pairs().
 
-    Shards that are there already are kept: the same call goes on where it was stopped. Processes that train together
-    share the work. `made_by` (JSON) is kept in the manifest beside the weights' checksums; DataError where the folder
-    holds pairs that something else made.
+    Shards that are there already and whole, by size and checksum, are kept: the same call goes on where it was
+    stopped, and makes damaged ones again. Processes that train together share the work. `made_by` (JSON) is kept in
+    the manifest beside the weights' checksums; DataError where the folder holds pairs that something else made.
+    TrainingError where another run is writing there.
     """
     everyone, folder = processes(device), Path(folder)
     maker = PairMaker(coupling, dataset, rounds, seed, batch_size, everyone.device, workers)
     manifest = describe(maker, made_by, shard_batches * batch_size)
     compare(folder, manifest)
-    once(lambda: begin(folder, manifest), device)
-    missing = [(path, starts) for path, starts in shards(folder, manifest) if not path.exists()]
-    everyone.wait_for_everyone()  # all have looked before anyone writes
-    share = missing[everyone.process_index :: everyone.num_processes]
-    for path, first in tqdm(share, desc="pairs", unit="shard", disable=not everyone.is_main_process):
-        starts = [start for start in maker.starts if first <= start < first + manifest["shard_pairs"]]
-        x0s, x1s = zip(*maker.make(starts))
-        write_shard(path, torch.cat(x0s), torch.cat(x1s))
-    everyone.wait_for_everyone()
+    with locked(folder, everyone):
+        once(lambda: begin(folder, manifest), device)
+        mine = shards(folder, manifest)[everyone.process_index :: everyone.num_processes]
+        missing = [(path, first) for path, first in mine if not whole(path, pairs_from(first, manifest))]
+        for path, first in tqdm(missing, desc="pairs", unit="shard", disable=not everyone.is_main_process):
+            starts = [start for start in maker.starts if first <= start < first + manifest["shard_pairs"]]
+            x0s, x1s = zip(*maker.make(starts))
+            write_shard(path, torch.cat(x0s), torch.cat(x1s))
+        everyone.wait_for_everyone()
     return PairFolder(folder)
+
+
+def whole(path: Path, pairs: int) -> bool:
+    """Whether a shard is there as it was written; one that is damaged is told on stderr."""
+    if not path.exists():
+        return False
+    problem = shard_problem(path, pairs)
+    if problem is not None:
+        tqdm.write(f"{problem}; it is made again", file=sys.stderr)
+    return problem is None
 
 
 def describe(maker: PairMaker, made_by: Mapping[str, Any] | None, shard_pairs: int) -> dict[str, Any]:
     """What decides the pairs, as JSON."""
     return {
-        "format": 1,
+        "format": 2,
         "made_by": json.loads(json.dumps(made_by, default=str)),
         "coupling": type(maker.coupling).__name__,
         "degradation": settings(getattr(maker.coupling, "degradation", None)),
-        "networks": [fingerprint(network) for network in getattr(maker.coupling, "frozen", ())],
+        "networks": [fingerprint(network.state_dict()) for network in getattr(maker.coupling, "frozen", ())],
         "dataset": {"images": maker.images, **settings(maker.dataset)},
         "rounds": maker.rounds,
         "seed": maker.seed,
@@ -128,12 +140,23 @@ def describe(maker: PairMaker, made_by: Mapping[str, Any] | None, shard_pairs: i
     }
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """manifest.json, checked; DataError where it is missing or damaged."""
+    try:
+        manifest = read_json_object(folder / MANIFEST, DataError, {"pairs": int, "shard_pairs": int})
+    except DataError as error:
+        raise DataError(f"{folder} holds no pairs: {error}") from None
+    pairs, per_shard = manifest["pairs"], manifest["shard_pairs"]
+    if not (0 < pairs <= MOST and 0 < per_shard <= MOST and pairs <= per_shard * 100_000):
+        raise DataError(f"{folder} holds no pairs: {pairs} pairs in shards of {per_shard}")
+    return manifest
+
+
 def compare(folder: Path, manifest: Mapping[str, Any]) -> None:
     """DataError where `folder` holds pairs of another origin, with what differs."""
-    path = folder / MANIFEST
-    if not path.exists():
+    if not (folder / MANIFEST).exists():
         return
-    there = json.loads(path.read_text())
+    there = read_manifest(folder)
     for name, value in manifest.items():
         if there.get(name) != value:
             raise DataError(
@@ -143,15 +166,9 @@ def compare(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for abandoned in folder.glob(".*.tmp"):  # of runs that were killed while they wrote
-        abandoned.unlink()
+    sweep(folder)
     if not (folder / MANIFEST).exists():
-        write_whole(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-
-
-def shard_path(folder: Path, number: int) -> Path:
-    return folder / f"pairs-{number:05d}.safetensors"
+        write_json(folder / MANIFEST, manifest)
 
 
 def shards(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[Path, int]]:
@@ -160,23 +177,9 @@ def shards(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[Path, int]]:
     return [(shard_path(folder, number), start) for number, start in enumerate(starts)]
 
 
-def write_shard(path: Path, x0: Tensor, x1: Tensor) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file({"x0": x0.contiguous(), "x1": x1.contiguous()}, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def fingerprint(network: nn.Module) -> str:
-    """SHA-256 of the names, shapes and values of a network's state."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+def pairs_from(first: int, manifest: Mapping[str, Any]) -> int:
+    """How many pairs the shard holds that begins with pair `first`."""
+    return min(manifest["shard_pairs"], manifest["pairs"] - first)
 
 
 def settings(thing: object) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,22 +19,35 @@ from pmrf_blocks.training.flow_tasks import flow_ends
 from pmrf_blocks.training.interruption import leave_signals_to_parent
 from pmrf_blocks.training.precision import bfloat16_where
 from pmrf_blocks.training.processes import processes
+from pmrf_blocks.training.resuming import describe_dataset
 from pmrf_blocks.training.tasks import Coupling, Degradation
 
 
 class PairDataset(Dataset[tuple[Tensor, ...]]):
     """Pairs (x0, x1) computed beforehand, (N, C, h, w) each, or triples with the condition; held in half precision and
-    given one by one in float32. ValueError where they are not as many, or source and target not alike."""
+    given one by one in float32. `origin`: plain values that say what they were made of. ValueError where they are not
+    as many, or source and target not alike."""
 
-    def __init__(self, x0: Tensor, x1: Tensor, condition: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        x0: Tensor,
+        x1: Tensor,
+        condition: Tensor | None = None,
+        *,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
         if x0.shape != x1.shape:
             raise ValueError(f"pairs must have one shape; got {tuple(x0.shape)} and {tuple(x1.shape)}")
         if condition is not None and len(condition) != len(x0):
             raise ValueError(f"there must be a condition a pair; got {len(condition)} for {len(x0)}")
-        self.x0, self.x1, self.condition = x0, x1, condition
+        self.x0, self.x1, self.condition, self.origin = x0, x1, condition, dict(origin or {})
 
     def __len__(self) -> int:
         return len(self.x0)
+
+    def identity(self) -> dict[str, Any]:
+        """Shape and origin; not the values, which another number of threads rounds differently."""
+        return {"shape": list(self.x0.shape), **self.origin}
 
     def __getitem__(self, key: int | SampleKey) -> tuple[Tensor, ...]:
         index = key[0] if isinstance(key, tuple) else key
@@ -165,4 +179,5 @@ def compute_pairs(
         from accelerate.utils import gather_object
 
         parts = sorted(gather_object(parts), key=lambda part: part[0])
-    return PairDataset(*(torch.cat(ends) for ends in zip(*(pair for _, pair in parts))))
+    origin = {"of": describe_dataset(dataset), "rounds": rounds, "seed": seed}
+    return PairDataset(*(torch.cat(ends) for ends in zip(*(pair for _, pair in parts))), origin=origin)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from pmrf_blocks.json_files import read_json_object
+from pmrf_blocks.training.errors import TrainingError
+from pmrf_blocks.whole_files import flush, replacing, sweep, to_json, write_json, write_text
+
 GIB = 2**30
 
 
@@ -31,31 +34,38 @@ class Records:
 
     def __init__(self, folder: Path, *, active: bool) -> None:
         self.folder, self.active, self.trackers = folder, active, list[Any]()
-        if active:
-            folder.mkdir(parents=True, exist_ok=True)
 
     def rewind(self, step: int) -> None:
-        """Forget numbers of steps after `step`: a run that was killed does them again. So does a torn last line."""
-        path = self.folder / "stats.jsonl"
-        if not self.active or not path.exists():
+        """Forget numbers of steps after `step`: a run that was killed does them again. So do torn last lines, and
+        files that were being written."""
+        if not self.active:
             return
-        lines = path.read_text().splitlines(keepends=True)
-        kept = [line for line in lines if _step(line) <= step]
-        if kept != lines:
-            write_whole(path, "".join(kept))
+        for folder in (self.folder, self.folder / "validation"):
+            sweep(folder)
+        path, log = self.folder / "stats.jsonl", self.folder / "log.txt"
+        if path.exists():
+            lines = path.read_text(errors="replace").splitlines(keepends=True)
+            kept = [line for line in lines if _step(line) <= step]
+            if kept != lines:
+                write_text(path, "".join(kept))
+        if log.exists() and not log.read_bytes().endswith(b"\n"):
+            self._append(log, "\n")
 
     def configuration(self, whole: Mapping[str, Any]) -> None:
         """Write config.json; note in the log which settings differ from those the run had before."""
         if not self.active:
             return
         path = self.folder / "config.json"
-        text = json.dumps(whole, indent=2, default=str) + "\n"
-        if path.exists():
-            before, now = _settings(json.loads(path.read_text())), _settings(json.loads(text))
-            for name in now:
-                if before.get(name, now[name]) != now[name]:
-                    self.note(f"{name} was {before[name]} and is {now[name]} from here on")
-        write_whole(path, text)
+        try:
+            before = _settings(read_json_object(path, TrainingError)) if path.exists() else {}
+        except TrainingError as error:  # a side file: the run goes on without it
+            self.note(f"{error}; it is written anew")
+            before = {}
+        now = _settings(json.loads(to_json(whole)))
+        for name in now:
+            if before.get(name, now[name]) != now[name]:
+                self.note(f"{name} was {before[name]} and is {now[name]} from here on")
+        write_json(path, whole)
 
     def track(self, accelerator: Any, step: int, whole: Mapping[str, Any]) -> None:
         """Start the accelerator's trackers; what they hold of steps after `step` is hidden."""
@@ -70,27 +80,31 @@ class Records:
         """One line in the log and on stderr."""
         if self.active:
             tqdm.write(text, file=sys.stderr)
-            with open(self.folder / "log.txt", "a") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+            self._append(self.folder / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def numbers(self, step: int, images: int, values: Mapping[str, float | int]) -> None:
-        """One line of stats.jsonl."""
+        """One line of stats.jsonl; a value that is not finite is null there."""
         if not self.active:
             return
-        with open(self.folder / "stats.jsonl", "a") as file:
-            file.write(json.dumps({"step": step, "images": images, **values}) + "\n")
+        self._append(self.folder / "stats.jsonl", to_json({"step": step, "images": images, **values}) + "\n")
         for tracker in self.trackers:
             tracker.log(dict(values), step=step)
+
+    def flush(self) -> None:
+        """Bring the numbers to the disk: before a checkpoint, which must not outlive them."""
+        if self.active and (self.folder / "stats.jsonl").exists():
+            flush(self.folder / "stats.jsonl")
+
+    def _append(self, path: Path, text: str) -> None:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
 
     def picture(self, step: int, image: Image.Image) -> None:
         """validation/STEP.png."""
         if not self.active:
             return
-        path = self.folder / "validation" / f"step-{step:08d}.png"
-        path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        image.save(temporary, "PNG")
-        os.replace(temporary, path)
+        with replacing(self.folder / "validation" / f"step-{step:08d}.png") as temporary:
+            image.save(temporary, "PNG")
         for tracker in self.trackers:
             if tracker.name == "tensorboard":
                 tracker.log_images({"validation": np.asarray(image)[None]}, step=step, dataformats="NHWC")
@@ -105,14 +119,16 @@ class Records:
 def _step(line: str) -> float:
     """Step of a line of stats.jsonl; infinity of one that is not whole."""
     try:
-        return json.loads(line)["step"] if line.endswith("\n") else math.inf
-    except (ValueError, KeyError, TypeError):
+        return int(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return math.inf
 
 
 def _settings(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the numbers of a run: its settings and how many processes there are."""
-    return {**whole.get("train", {}), "processes": whole.get("environment", {}).get("processes")}
+    """What decides the numbers of a run: its settings and how many processes there are; nothing of a foreign file."""
+    parts = [whole.get(name) for name in ("train", "environment")]
+    train, environment = (part if isinstance(part, dict) else {} for part in parts)
+    return {**train, "processes": environment.get("processes")}
 
 
 class Meter:
@@ -159,13 +175,3 @@ def memory_gib(device: torch.device) -> float:
     import psutil  # a dependency of accelerate
 
     return psutil.Process().memory_info().rss / GIB
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a text file in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

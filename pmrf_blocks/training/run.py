@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pmrf_blocks.data import EndlessBatches
 from pmrf_blocks.seeding import derive_generator
-from pmrf_blocks.training.checkpoint import latest_checkpoint, load_newest, save_checkpoint
+from pmrf_blocks.training.checkpoint import latest_checkpoint, load_newest, prune, save_checkpoint, step_of
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.ema import EMA
 from pmrf_blocks.training.environment import describe_environment
@@ -29,6 +29,7 @@ from pmrf_blocks.training.preparation import prepare_modules
 from pmrf_blocks.training.processes import processes
 from pmrf_blocks.training.randomness import seeded
 from pmrf_blocks.training.records import Meter, Records, check_trackers, memory_gib
+from pmrf_blocks.training.resuming import load_network, load_optimizer, refuse_changes, run_identity
 from pmrf_blocks.training.schedule import learning_rate
 from pmrf_blocks.training.tasks import Task
 from pmrf_blocks.training.validation import validate
@@ -37,12 +38,19 @@ from pmrf_blocks.training.validation import validate
 class Run:
     """A task with its optimiser, averaged weights and step count, kept in a folder.
 
-    Arguments are those of fit(); making one resumes from the newest whole checkpoint in `folder`. `asked` is how
-    Ctrl-C reaches it; `interrupted` is true on all processes once it has reached one.
+    Arguments are those of fit(); making one resumes from the newest whole checkpoint in the records' folder. `asked`
+    is how Ctrl-C reaches it; `interrupted` is true on all processes once it has reached one.
     """
 
     def __init__(
-        self, config: TrainConfig, task: Task, folder: Path, *, device: str | torch.device | None, resume: bool
+        self,
+        config: TrainConfig,
+        task: Task,
+        dataset: Dataset,
+        records: Records,
+        *,
+        device: str | torch.device | None,
+        resume: bool,
     ) -> None:
         state = processes(device)
         if device is not None and torch.device(device).type != state.device.type:
@@ -50,15 +58,17 @@ class Run:
         from accelerate import Accelerator
 
         check_trackers(config.trackers)
-        self.config, self.task, self.folder = config, task, folder
+        self.config, self.task, self.dataset, self.records = config, task, dataset, records
+        self.folder = records.folder
         self.accelerator = Accelerator(
             mixed_precision="no",  # autocast is ours: accelerate fixes its own once for the whole process
             cpu=state.device.type == "cpu",
             log_with=list(config.trackers) or None,
-            project_dir=folder / "tensorboard",
+            project_dir=self.folder / "tensorboard",
         )
         self.device, self.world = self.accelerator.device, self.accelerator.num_processes
         self.rank, self.is_main = self.accelerator.process_index, self.accelerator.is_main_process
+        self.identity = run_identity(config, dataset, self.world)
         self.precision = choose_precision(config.precision, self.device)
         prepare_modules(task, config, self.device)
         self.network = task.network
@@ -70,27 +80,34 @@ class Run:
         self.wrapped = self.accelerator.prepare_model(task, device_placement=False)
         self.ema, self.guard, self.meter = EMA(self.network, config.ema), Guard(config.explosion), Meter()
         self.step, self.asked, self.interrupted = 0, Interruption(), False
-        self.records = Records(folder, active=self.is_main)
         self._resume(resume)
         self._agree()
         self.autocast = bfloat16_where(self.precision == "bf16", self.device)
 
     def _resume(self, allowed: bool) -> None:
-        found = load_newest(self.folder / "checkpoints", self.records.note)
+        found = load_newest(self.folder / "checkpoints", self.records.note, rename=self.is_main)
         if found is None:
+            self.records.rewind(0)
             return
         path, state = found
         if not allowed:
             raise TrainingError(f"{self.folder} already holds {path.name}; choose another folder or resume")
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.load_state_dict(state["ema"])
-        self.guard.load_state_dict(state["guard"])
-        self.meter.load_state_dict(state["meter"])
+        if self.config.steps < state["step"]:
+            raise TrainingError(f"steps is {self.config.steps}, but {self.folder} has {state['step']} behind it")
+        refuse_changes(state.get("identity", {}), self.identity, self.folder)
+        load_network(self.network, state["network"], path)
+        load_optimizer(self.optimizer, state["optimizer"], path)
+        try:
+            for part in ("ema", "guard", "meter"):
+                getattr(self, part).load_state_dict(state[part])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise TrainingError(f"{path} does not hold this run's {part}: {error}") from None
         self.step = state["step"]
         if self.config.precision == "auto":
             self.precision = state["precision"]
         self.records.rewind(self.step)
+        if self.is_main:
+            prune(self.folder / "checkpoints")
         self.records.note(f"resumed from {path.name}")
 
     def _agree(self) -> None:
@@ -108,11 +125,11 @@ class Run:
         if self.config.trackers:
             self.records.track(self.accelerator, self.step, whole)
 
-    def batches(self, dataset: Dataset) -> Iterator[Any]:
+    def batches(self) -> Iterator[Any]:
         """Batches without end, from where this run stands in its order of the images."""
         config = self.config
         sampler = EndlessBatches(
-            len(dataset),  # type: ignore[arg-type]
+            len(self.dataset),  # type: ignore[arg-type]
             config.batch_size // config.accumulate,
             seed=config.seed,
             start=self.step * config.accumulate,
@@ -121,7 +138,7 @@ class Run:
         )
         return iter(
             DataLoader(
-                dataset,
+                self.dataset,
                 batch_sampler=sampler,
                 num_workers=config.workers,
                 pin_memory=self.device.type == "cuda",
@@ -228,12 +245,14 @@ class Run:
         state = {
             "step": self.step,
             "precision": self.precision,
+            "identity": self.identity,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict(),
             "guard": self.guard.state_dict(),
             "meter": self.meter.state_dict(),
         }
+        self.records.flush()
         save_checkpoint(self.folder / "checkpoints", self.step, state)
 
     def last_checkpoint(self) -> Path | None:
@@ -242,7 +261,7 @@ class Run:
     def last_step(self) -> int | None:
         """Step of the newest checkpoint."""
         last = self.last_checkpoint()
-        return None if last is None else int(last.stem.removeprefix("step-"))
+        return None if last is None else step_of(last)
 
     def finish(self) -> None:
         """Put the averaged weights into the network; export it when the run has done all its steps."""

@@ -29,7 +29,7 @@ from pmrf_blocks.training import (
     latent_statistics,
     write_pairs,
 )
-from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
+from pmrf_blocks.training.checkpoint import steps_done
 from pmrf_blocks.training.export import export
 from pmrf_blocks.training.pairs import compute_pairs
 from pmrf_blocks.training.processes import once, processes
@@ -212,8 +212,7 @@ def train_flow(
         dataset = encode_pairs(images, ends)
     elif flow.pair_rounds:
         dataset = pairs_on_disk(ends, place)
-    last = latest_checkpoint(place.folder(flow) / "checkpoints")
-    done = 0 if last is None else int(load_checkpoint(last)["step"])
+    done = steps_done(place.folder(flow))
     for piece in range(1, pieces + 1):
         step = flow.train.steps * piece // pieces
         if step < done:

@@ -115,6 +115,7 @@ class Children:
 
 def _child(target, folder, started, rank, world, port, options):
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # for workers that read data: else they start a server too
     if world > 1:
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         os.environ.update({name: str(value) for name, value in place.items()})
