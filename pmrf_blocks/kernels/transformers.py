@@ -38,7 +38,7 @@ class FastFeedForward(FeedForward):
         else:
             value, gate = self.conv(self.up_proj(y)).chunk(2, -1)
         gate = torch.ops.aten.gelu_(gate) if gate.is_contiguous() else F.gelu(gate)
-        return _sum(self.down_proj(gate.mul_(value)), x)
+        return _sum(self.down_proj(self.dropout(gate.mul_(value))), x)
 
 
 class FastSelfAttention(SelfAttention):
@@ -50,7 +50,7 @@ class FastSelfAttention(SelfAttention):
         spare = _make_memory(self.qkv_proj, self.conv, self.out_proj) and may_reuse(self, x, positions, cond)
         q, k, v = self.project(x, cond)
         q, k = self.place(q, k, positions, spare)
-        branch = self.out_proj(rearrange(self.attend(q, k, v), "b h w n d -> b h w (n d)"))
+        branch = self.out_proj(self.dropout(rearrange(self.attend(q, k, v), "b h w n d -> b h w (n d)")))
         return _sum(branch, x) if spare else x + branch
 
     def place(self, q: Tensor, k: Tensor, positions: Tensor, spare: bool) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from pmrf_blocks.transformers.layers import EPS, AdaRMSNorm, DepthwiseConv, Feed
 
 ATTENTIONS = ("neighborhood", "global", "shifted_window", "none")
 COSINE_INIT = 10.0
+Attention = Callable[[Tensor, Tensor, Tensor, float], Tensor]  # q, k, v (B, H, W, N, D), scale
 
 
 @dataclass(frozen=True)
@@ -30,33 +32,51 @@ class Level:
     Arguments:
         width: channels of a token.
         depth: layers, on the way down and again on the way up (once at the bottom).
-        attention: 'neighborhood', 'global', 'shifted_window' or 'none' (feed-forward only).
+        attention: 'neighborhood', 'global', 'shifted_window', 'none' (feed-forward only), or a function of one's own,
+            (q, k, v, scale) to the same shape, of q, k, v (B, H, W, N, D) and the factor of q k^T.
         kernel_size, dilation: of neighborhood attention. Along an axis where the grid is smaller than
             kernel_size * dilation the window is the whole axis, without dilation: it cannot reach further.
         window_size: side of the windows of shifted-window attention; every second layer shifts them by half of it.
-        head_dim: channels of a head; width must be a multiple of it.
+        head_dim: channels of a head, a multiple of 8; width must be a multiple of it.
         ff_ratio: hidden width of the feed-forward layers over width.
+        ff_width: hidden width itself, of any size; None leaves it to ff_ratio.
+        dropout: share of features that training drops before each output projection (k-diffusion).
+
+    Raises ValueError for values that do not fit.
     """
 
     width: int
     depth: int
-    attention: str = "neighborhood"
+    attention: str | Attention = "neighborhood"
     kernel_size: int = 7
     dilation: int = 1
     head_dim: int = 64
     ff_ratio: int = 3
     window_size: int = 8
+    ff_width: int | None = None
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.attention not in ATTENTIONS:
-            raise ValueError(f"attention must be one of {', '.join(map(repr, ATTENTIONS))}; got {self.attention!r}")
+        if not callable(self.attention) and self.attention not in ATTENTIONS:
+            raise ValueError(
+                f"attention must be one of {', '.join(map(repr, ATTENTIONS))}, or a function; got {self.attention!r}"
+            )
         for name in ("width", "depth", "kernel_size", "dilation", "head_dim", "ff_ratio", "window_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if self.width % self.head_dim or self.head_dim % 16:
+        if self.attention != "none" and (self.width % self.head_dim or self.head_dim % 8):
             raise ValueError(
-                f"width must be a multiple of head_dim, and head_dim of 16; got {self.width}, {self.head_dim}"
+                f"width must be a multiple of head_dim, and head_dim of 8; got {self.width}, {self.head_dim}"
             )
+        if self.ff_width is not None and self.ff_width < 1:
+            raise ValueError(f"ff_width must be at least 1; got {self.ff_width}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1); got {self.dropout}")
+
+    @property
+    def hidden(self) -> int:
+        """Hidden width of the feed-forward layers."""
+        return self.ff_ratio * self.width if self.ff_width is None else self.ff_width
 
 
 def cosine_scaled(x: Tensor, scale: Tensor) -> Tensor:
@@ -68,7 +88,7 @@ def cosine_scaled(x: Tensor, scale: Tensor) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """x + out(attention(rope(q), rope(k), v)), (q, k, v) = qkv(norm(x)).
+    """x + out(dropout(attention(rope(q), rope(k), v))), (q, k, v) = qkv(norm(x)).
 
     `cosine`: q and k are brought to unit length and a learned scale of each head, 10 at first, takes the place of
     head_dim ** -0.5 (PMRF). `depthwise`: a depth-wise convolution follows the qkv projection (Latent-PMRF).
@@ -86,6 +106,7 @@ class SelfAttention(nn.Module):
         self.conv = decayed(DepthwiseConv(3 * level.width)) if depthwise else None
         self.scale = nn.Parameter(torch.full((self.heads,), COSINE_INIT)) if cosine else None
         self.pos_emb = AxialRoPE(level.head_dim, self.heads)
+        self.dropout = nn.Dropout(level.dropout)
         self.out_proj = decayed(zero_init(nn.Linear(level.width, level.width, bias=False)))
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
@@ -94,7 +115,7 @@ class SelfAttention(nn.Module):
             q, k = cosine_scaled(q, self.scale), cosine_scaled(k, self.scale)
         cos, sin = self.pos_emb.angles(positions)
         y = self.attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
-        return x + self.out_proj(rearrange(y, "b h w n d -> b h w (n d)"))
+        return x + self.out_proj(self.dropout(rearrange(y, "b h w n d -> b h w (n d)")))
 
     def project(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q, k and v (B, H, W, N, D) of tokens (B, H, W, width), in memory of their own."""
@@ -107,6 +128,8 @@ class SelfAttention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The level's attention of placed queries and keys, (B, H, W, N, D) to the same shape."""
         scale = 1.0 if self.scale is not None else self.level.head_dim**-0.5
+        if callable(self.level.attention):
+            return self.level.attention(q, k, v, scale)
         if self.level.attention == "global":
             return global_attention(q, k, v, scale, backend=self.global_backend)
         if self.level.attention == "shifted_window":
@@ -131,7 +154,7 @@ class TransformerLayer(nn.Module):
         if level.attention != "none":
             shift = level.window_size // 2 if index % 2 else 0
             self.self_attn = SelfAttention(level, cond_width, cosine=cosine, depthwise=depthwise, shift=shift)
-        self.ff = FeedForward(level.width, level.ff_ratio * level.width, cond_width, depthwise=depthwise)
+        self.ff = FeedForward(level.width, level.hidden, cond_width, depthwise=depthwise, dropout=level.dropout)
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
         if self.self_attn is not None:

@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pmrf_blocks.attention import axial_positions, resolve_backend, resolve_global_backend
 from pmrf_blocks.attention.backends import Run
+from pmrf_blocks.attention.windows import Pair, as_pair
 from pmrf_blocks.pretrained import Pretrained
 from pmrf_blocks.transformers.block import Level, SelfAttention, TransformerLayer
 from pmrf_blocks.transformers.groups import mapping, parameter_groups
@@ -35,17 +37,21 @@ class HourglassTransformer(nn.Module, Pretrained):
     Arguments:
         in_channels, out_channels: of x and of the velocity (out_channels None: the same).
         levels: from high to low resolution; all but the last stand on both sides of the hourglass.
-        patch_size: side of the pixel patch that makes one token; 4 in PMRF, 1 in Latent-PMRF.
-        mapping_width, mapping_depth: of the network that turns t into the condition of every norm.
+        patch_size: side, or (height, width), of the pixel patch that makes one token; 4 in PMRF, 1 in Latent-PMRF.
+        mapping_width, mapping_depth, mapping_ff_width, mapping_dropout: of the network that turns t into the condition
+            of every norm; mapping_ff_width None is 3 * mapping_width.
         cosine: cosine-similarity attention with a learned scale (PMRF), else plain scaled dot products.
         depthwise: depth-wise 3x3 convolutions after the qkv and up projections (section 4.1).
         split: 'linear' (k-diffusion) or 'conv' (nearest and 3x3 convolution) on the way up.
-        augmentation: PMRF's embedding of nine zeros; only to hold its checkpoint.
+        augmentation: k-diffusion's embedding of nine augmentation features, zeros where forward() gets none; PMRF's
+            checkpoints hold it.
+        num_classes, mapping_cond_dim: k-diffusion's embeddings of a class and of a vector, 0 for none.
         backend, global_backend: of the neighborhood and the global attention; set_backend() changes them later.
         gradient_checkpointing: recompute layers in the backward pass: less memory, a third more time.
 
     What says how to compute, not what (backends, checkpointing), is not saved: a model loads wherever it can run.
     Sizes that are no multiple of patch_size * 2 ** (levels - 1) are padded by replication and cropped back.
+    Raises ValueError for arguments that do not fit, ImportError for a backend that cannot be had here.
     """
 
     def __init__(
@@ -54,13 +60,17 @@ class HourglassTransformer(nn.Module, Pretrained):
         in_channels: int = 3,
         out_channels: int | None = None,
         levels: Sequence[Level | Mapping[str, Any]] = (Level(256, 2), Level(512, 2), Level(1024, 8, "global")),
-        patch_size: int = 4,
+        patch_size: int | Pair = 4,
         mapping_width: int = 768,
         mapping_depth: int = 2,
+        mapping_ff_width: int | None = None,
+        mapping_dropout: float = 0.0,
         cosine: bool = True,
         depthwise: bool = False,
         split: str = "linear",
         augmentation: bool = False,
+        num_classes: int = 0,
+        mapping_cond_dim: int = 0,
         backend: str | Run = "auto",
         global_backend: str = "auto",
         gradient_checkpointing: bool = False,
@@ -70,10 +80,16 @@ class HourglassTransformer(nn.Module, Pretrained):
         out_channels = in_channels if out_channels is None else out_channels
         if not specs:
             raise ValueError("levels must name at least one level")
-        if min(in_channels, out_channels, patch_size) < 1:
+        patch = as_pair("patch_size", tuple(patch_size) if isinstance(patch_size, list) else patch_size)
+        if min(in_channels, out_channels) < 1:
             raise ValueError(
                 f"in_channels, out_channels and patch_size must be at least 1; got {in_channels}, {out_channels}, "
                 f"{patch_size}"
+            )
+        if min(num_classes, mapping_cond_dim) < 0 or not 0 <= mapping_dropout < 1:
+            raise ValueError(
+                "num_classes and mapping_cond_dim must be at least 0, and mapping_dropout in [0, 1); "
+                f"got {num_classes}, {mapping_cond_dim}, {mapping_dropout}"
             )
         if mapping_width < 2 or mapping_width % 2 or mapping_depth < 0:
             raise ValueError(
@@ -81,17 +97,22 @@ class HourglassTransformer(nn.Module, Pretrained):
             )
         if split not in ("linear", "conv"):
             raise ValueError(f"split must be one of 'linear', 'conv'; got {split!r}")
-        self.in_channels, self.levels, self.patch_size = in_channels, tuple(specs), patch_size
+        self.in_channels, self.levels, self.patch_size = in_channels, tuple(specs), patch
         self.gradient_checkpointing = gradient_checkpointing
-        self.multiple = patch_size * 2 ** (len(specs) - 1)
+        self.multiple = tuple(side * 2 ** (len(specs) - 1) for side in patch)
 
         self.time_emb = FourierFeatures(1, mapping_width)
         self.time_in_proj = nn.Linear(mapping_width, mapping_width, bias=False)
         if augmentation:
             self.aug_emb = FourierFeatures(AUGMENTATION_FEATURES, mapping_width)
             self.aug_in_proj = nn.Linear(mapping_width, mapping_width, bias=False)
-        self.augmentation = augmentation
-        self.mapping = mapping(MappingNetwork(mapping_depth, mapping_width, 3 * mapping_width))
+        self.augmentation, self.num_classes, self.mapping_cond_dim = augmentation, num_classes, mapping_cond_dim
+        if num_classes:
+            self.class_emb = nn.Embedding(num_classes, mapping_width)
+        if mapping_cond_dim:
+            self.mapping_cond_in_proj = nn.Linear(mapping_cond_dim, mapping_width, bias=False)
+        hidden = 3 * mapping_width if mapping_ff_width is None else mapping_ff_width
+        self.mapping = mapping(MappingNetwork(mapping_depth, mapping_width, hidden, mapping_dropout))
 
         def stack(level: Level, first: int = 0) -> nn.ModuleList:
             return nn.ModuleList(
@@ -101,23 +122,37 @@ class HourglassTransformer(nn.Module, Pretrained):
 
         pairs = list(itertools.pairwise(specs))
         make_split = TokenSplit if split == "linear" else ConvTokenSplit
-        self.patch_in = TokenMerge(in_channels, specs[0].width, patch_size)
+        self.patch_in = TokenMerge(in_channels, specs[0].width, patch)
         self.down_levels = nn.ModuleList(stack(level) for level in specs[:-1])
         self.merges = nn.ModuleList(TokenMerge(upper.width, lower.width) for upper, lower in pairs)
         self.mid_level = stack(specs[-1])
         self.splits = nn.ModuleList(make_split(lower.width, upper.width) for upper, lower in pairs)
         self.up_levels = nn.ModuleList(stack(level, level.depth) for level in specs[:-1])
         self.out_norm = RMSNorm(specs[0].width)
-        self.patch_out = PatchOut(specs[0].width, out_channels, patch_size)
+        self.patch_out = PatchOut(specs[0].width, out_channels, patch)
         self.set_backend(backend, global_backend=global_backend)
 
-    def forward(self, x: Tensor, t: Tensor | float) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor | float,
+        *,
+        class_cond: Tensor | None = None,
+        mapping_cond: Tensor | None = None,
+        aug_cond: Tensor | None = None,
+    ) -> Tensor:
+        """The velocity (B, out_channels, H, W) at x (B, in_channels, H, W), of any values, and t (B,) or one number.
+
+        `class_cond` (B,), whole numbers below num_classes, and `mapping_cond` (B, mapping_cond_dim) are needed where
+        the model has embeddings of them; `aug_cond` (B, 9) is zeros where it is None. Raises ValueError for another
+        shape, or a condition that is missing or that the model has no embedding of.
+        """
         if x.ndim != 4 or x.shape[1] != self.in_channels or 0 in x.shape:
             raise ValueError(f"x must be (B, {self.in_channels}, H, W), none of them 0; got {tuple(x.shape)}")
-        cond = self._condition(x, t)
+        cond = self.mapping(self._embedding(x, t, class_cond, mapping_cond, aug_cond))
         height, width = x.shape[-2:]
-        padded = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
-        tokens = self.patch_in(padded.permute(0, 2, 3, 1))
+        padded = F.pad(x, (0, -width % self.multiple[1], 0, -height % self.multiple[0]), mode="replicate")
+        tokens = self.patch_in(rearrange(padded, "b c h w -> b h w c"))
         skips = []
         for layers, merge in zip(self.down_levels, self.merges):
             tokens = self._run(layers, tokens, cond)
@@ -126,19 +161,39 @@ class HourglassTransformer(nn.Module, Pretrained):
         tokens = self._run(self.mid_level, tokens, cond)
         for i in reversed(range(len(self.up_levels))):
             tokens = self._run(self.up_levels[i], self.splits[i](tokens, skips[i]), cond)
-        return self.patch_out(self.out_norm(tokens)).permute(0, 3, 1, 2)[..., :height, :width]
+        return rearrange(self.patch_out(self.out_norm(tokens)), "b h w c -> b c h w")[..., :height, :width]
 
-    def _condition(self, x: Tensor, t: Tensor | float) -> Tensor:
-        """Condition (B, mapping_width) of every norm. t enters as itself, not as a logarithm (PMRF)."""
+    def _embedding(
+        self,
+        x: Tensor,
+        t: Tensor | float,
+        class_cond: Tensor | None,
+        mapping_cond: Tensor | None,
+        aug_cond: Tensor | None,
+    ) -> Tensor:
+        """What the mapping network makes the condition of, (B, mapping_width). t enters as itself, not as a logarithm
+        (PMRF)."""
+        batch = len(x)
         time = torch.as_tensor(t, device=x.device, dtype=torch.promote_types(x.dtype, torch.float32))
-        time = time.expand(len(x)) if time.ndim == 0 else time
-        if time.shape != (len(x),):
-            raise ValueError(f"t must be (B,) = ({len(x)},) or one number; got {tuple(time.shape)}")
-        embedding = self.time_in_proj(self.time_emb(time[:, None]).to(self.time_in_proj.weight.dtype))
-        if self.augmentation:
-            zeros = time.new_zeros(len(x), AUGMENTATION_FEATURES)
-            embedding = embedding + self.aug_in_proj(self.aug_emb(zeros).to(self.aug_in_proj.weight.dtype))
-        return self.mapping(embedding)
+        time = time.expand(batch) if time.ndim == 0 else time
+        if time.shape != (batch,):
+            raise ValueError(f"t must be (B,) = ({batch},) or one number; got {tuple(time.shape)}")
+        if self.augmentation and aug_cond is None:
+            aug_cond = time.new_zeros(batch, AUGMENTATION_FEATURES)
+        _check_condition("class_cond", class_cond, (batch,) if self.num_classes else None)
+        _check_condition(
+            "mapping_cond", mapping_cond, (batch, self.mapping_cond_dim) if self.mapping_cond_dim else None
+        )
+        _check_condition("aug_cond", aug_cond, (batch, AUGMENTATION_FEATURES) if self.augmentation else None)
+        dtype = self.time_in_proj.weight.dtype
+        embedding = self.time_in_proj(self.time_emb(time[:, None]).to(dtype))
+        if aug_cond is not None:
+            embedding = embedding + self.aug_in_proj(self.aug_emb(aug_cond).to(dtype))
+        if class_cond is not None:
+            embedding = embedding + self.class_emb(class_cond)
+        if mapping_cond is not None:
+            embedding = embedding + self.mapping_cond_in_proj(mapping_cond.to(dtype))
+        return embedding
 
     def _run(self, layers: nn.Module, tokens: Tensor, cond: Tensor) -> Tensor:
         dtype = torch.promote_types(tokens.dtype, torch.float32)
@@ -163,10 +218,25 @@ class HourglassTransformer(nn.Module, Pretrained):
                 module.global_backend = module.global_backend if global_backend is None else global_backend
 
     def param_groups(self, base_lr: float, mapping_lr_scale: float = 1 / 3) -> list[dict[str, Any]]:
-        """Optimiser groups as k-diffusion trains: the mapping network and the norms' linear maps at a smaller rate;
-        weight decay on the weights of projections and convolutions alone ("weight_decay" is 0 in the other groups
-        and the optimiser's own in these)."""
+        """Optimiser groups as k-diffusion trains (param_groups() of its image transformer v2).
+
+        Arguments:
+            base_lr: rate of all parameters but the mapping network's and those of the norms' linear maps.
+            mapping_lr_scale: their rate over base_lr; 1 trains everything at one fixed rate, as PMRF and Latent-PMRF
+                do ("a fixed 5e-4").
+
+        Weight decay is for the weights of projections and convolutions alone: "weight_decay" is 0 in the other groups,
+        and left to the optimiser in these.
+        """
         return parameter_groups(self, base_lr, mapping_lr_scale)
 
     def extra_repr(self) -> str:
         return f"patch_size={self.patch_size}, levels={self.levels}"
+
+
+def _check_condition(name: str, value: Tensor | None, shape: tuple[int, ...] | None) -> None:
+    """ValueError for a condition whose shape is not `shape`, where None is none."""
+    given = None if value is None else tuple(value.shape)
+    if given != shape:
+        wanted = "the model has no embedding of it" if shape is None else f"it must be {shape}"
+        raise ValueError(f"{name}: {wanted}; got {'None' if given is None else f'a tensor {given}'}")

@@ -15,7 +15,10 @@ from pmrf_blocks.transformers.hourglass import HourglassTransformer
 
 # The order in which k-diffusion's model registers its parts, and so the order of its parameters. Within a part ours
 # have the same order: a module's own parameters before those of its layers.
-PARTS = "patch_in time_in_proj aug_in_proj mapping down_levels up_levels mid_level merges splits out_norm patch_out"
+PARTS = (
+    "patch_in time_in_proj aug_in_proj class_emb mapping_cond_in_proj mapping down_levels up_levels mid_level merges "
+    "splits out_norm patch_out"
+)
 NESTED = ("state_dict", "model_ema", "model")  # lightning; k-diffusion's own trainer
 PREFIXES = ("model.", "inner_model.", "")  # PMRF's module; k-diffusion's denoiser; none
 

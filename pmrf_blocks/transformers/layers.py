@@ -78,32 +78,35 @@ class DepthwiseConv(nn.Conv2d):
 
 
 class FeedForward(nn.Module):
-    """x + down(a * gelu(gate)), (a, gate) = up(norm(x)); GEGLU (Shazeer, 2020).
+    """x + down(dropout(a * gelu(gate))), (a, gate) = up(norm(x)); GEGLU (Shazeer, 2020).
 
     `cond_width` None takes a plain RMS norm (as the mapping network does), else AdaRMSNorm. `depthwise` puts a
     depth-wise convolution between the up projection and the gate, as Latent-PMRF does.
     """
 
-    def __init__(self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False) -> None:
+    def __init__(
+        self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.norm = RMSNorm(width) if cond_width is None else AdaRMSNorm(width, cond_width)
         self.up_proj = decayed(nn.Linear(width, 2 * hidden, bias=False))
         self.conv = decayed(DepthwiseConv(2 * hidden)) if depthwise else None
+        self.dropout = nn.Dropout(dropout)
         self.down_proj = decayed(zero_init(nn.Linear(hidden, width, bias=False)))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         inner = self.up_proj(self.norm(x) if cond is None else self.norm(x, cond))
         value, gate = (inner if self.conv is None else self.conv(inner)).chunk(2, -1)
-        return x + self.down_proj(value * F.gelu(gate))
+        return x + self.down_proj(self.dropout(value * F.gelu(gate)))
 
 
 class MappingNetwork(nn.Module):
     """Condition vector (B, width) from the sum of the embeddings: norm, feed-forward blocks, norm."""
 
-    def __init__(self, depth: int, width: int, hidden: int) -> None:
+    def __init__(self, depth: int, width: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.in_norm = RMSNorm(width)
-        self.blocks = nn.ModuleList(FeedForward(width, hidden) for _ in range(depth))
+        self.blocks = nn.ModuleList(FeedForward(width, hidden, dropout=dropout) for _ in range(depth))
         self.out_norm = RMSNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
