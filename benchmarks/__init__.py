@@ -19,6 +19,7 @@ BENCHMARKS = (
     "attention_scaling",
     "transformer",
     "degradation",
+    "image_operators",
     "evaluation",
     "training_step",
     "autoencoder",
