@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -39,12 +43,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 only if everything asked for was done."""
-    parsed = build_parser().parse_args(arguments)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is said in one line, with its name
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
     try:
-        return import_module(f"pmrf_blocks.commands.{parsed.command}").run(parsed)
+        try:
+            parsed = build_parser().parse_args(arguments)
+            return import_module(f"pmrf_blocks.commands.{parsed.command}").run(parsed)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our results has gone, as `head` does
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a program that SIGPIPE ends
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from tqdm import tqdm
 
 import pmrf_blocks
 from pmrf_blocks.commands.devices import choose_device
-from pmrf_blocks.images import MAX_PIXELS
+from pmrf_blocks.commands.files import free_memory, in_one_line, is_lack_of_memory
+from pmrf_blocks.commands.targets import cannot_hold_files
+from pmrf_blocks.images import MAX_PIXELS, shown, write_whole
 from pmrf_blocks.metrics.evaluation import Evaluation, Evaluator
-from pmrf_blocks.metrics.image_sets import ImageSetError, Reading, find_set
+from pmrf_blocks.metrics.image_sets import Reading, find_set
 from pmrf_blocks.metrics.protocols import Protocol, find_protocol
 from pmrf_blocks.metrics.registry import METRICS, check_metrics
 from pmrf_blocks.metrics.report import per_image, render
@@ -42,13 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             reading=Reading(arguments.recursive, arguments.max_pixels or MAX_PIXELS, arguments.strict),
         )
+        if arguments.save_statistics is not None and not evaluator.extractors:
+            raise ValueError("--save-statistics: no distance of distributions is measured, so there are none")
         rows = _rows(arguments)
         evaluator.check(*rows.values())
         evaluations = _measure(evaluator, rows)
-        if arguments.save_statistics is not None:
-            _save_statistics(evaluator, arguments.save_statistics)
-    except (ValueError, OSError) as error:
-        print(f"pmrf-blocks evaluate: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"pmrf-blocks evaluate: {in_one_line(error)}", file=sys.stderr)
         return 2
     settings = {
         "resamples": arguments.bootstrap,
@@ -56,14 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
         "versions": {"pmrf_blocks": pmrf_blocks.__version__, "torch": torch.__version__},
     }
     text = render(evaluations, arguments.format, settings)
-    if arguments.output is None:
-        sys.stdout.write(text)
-    else:
-        _write(arguments.output, text)
+    whole = _write(arguments.output, text)
     if arguments.per_image is not None:
-        _write(arguments.per_image, per_image(evaluations, arguments.per_image.suffix[1:]))
+        whole &= _write(arguments.per_image, per_image(evaluations, arguments.per_image.suffix[1:]))
+    if arguments.save_statistics is not None:
+        whole &= _save_statistics(evaluator, arguments.save_statistics)
     lacking = any(score.value is None for evaluation in evaluations for score in evaluation.scores.values())
-    return 1 if lacking else 0
+    return 0 if whole and not lacking else 1
 
 
 def _metrics(arguments: argparse.Namespace, protocol: Protocol) -> tuple[str, ...]:
@@ -89,9 +91,9 @@ def _rows(arguments: argparse.Namespace) -> dict[str, Path]:
     """Folder by the name of its row; ValueError where two rows would have one name."""
     rows: dict[str, Path] = {}
     for path in arguments.restored:
-        name = path.stem if path.is_file() else path.resolve().name
+        name = shown(path.stem if path.is_file() else Path(os.path.realpath(path)).name)
         if name in rows or (name == INPUT and arguments.degraded is not None):
-            name = str(path)
+            name = shown(path)
         if name in rows:
             raise ValueError(f"{path} is given twice")
         rows[name] = path
@@ -99,6 +101,20 @@ def _rows(arguments: argparse.Namespace) -> dict[str, Path]:
 
 
 def _measure(evaluator: Evaluator, rows: dict[str, Path]) -> list[Evaluation]:
+    """Each row's evaluation; where the memory does not hold a batch, once more image by image."""
+    try:
+        return _measure_once(evaluator, rows)
+    except (RuntimeError, MemoryError) as error:
+        reason = in_one_line(error)
+        if evaluator.batch_size == 1 or not is_lack_of_memory(error):
+            raise MemoryError(reason) if is_lack_of_memory(error) else error from None
+    print(f"a batch of {evaluator.batch_size} {reason}: going on image by image", file=sys.stderr)
+    free_memory()
+    evaluator.batch_size = 1
+    return _measure(evaluator, rows)
+
+
+def _measure_once(evaluator: Evaluator, rows: dict[str, Path]) -> list[Evaluation]:
     total = sum(len(find_set(path, evaluator.reading)) for path in rows.values())
     evaluations = []
     with tqdm(total=total, desc="evaluate", unit="image", file=sys.stderr) as bar:
@@ -107,24 +123,41 @@ def _measure(evaluator: Evaluator, rows: dict[str, Path]) -> list[Evaluation]:
     return evaluations
 
 
-def _save_statistics(evaluator: Evaluator, folder: Path) -> None:
-    if not evaluator.extractors:
-        raise ImageSetError("--save-statistics: no distance of distributions was measured, so there are none")
+def _save_statistics(evaluator: Evaluator, folder: Path) -> bool:
+    """Whether all of them were saved; what was not is said on stderr."""
     for name in evaluator.extractors:
-        print(evaluator.statistics(name).save(folder / f"{name}.npz"), file=sys.stderr)
+        try:
+            print(evaluator.statistics(name).save(folder / f"{name}.npz"), file=sys.stderr)
+        except (ValueError, OSError) as error:
+            print(f"pmrf-blocks evaluate: cannot save the statistics of {name}: {error}", file=sys.stderr)
+            return False
+    return True
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
+    """ValueError for what cannot be written, as far as that can be seen before anything is measured."""
     if arguments.per_image is not None and arguments.per_image.suffix not in (".csv", ".json"):
         raise ValueError(f"--per-image {arguments.per_image}: the file must end in .csv or .json")
     for path in (arguments.output, arguments.per_image):
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder")
+    folders = [path.parent for path in (arguments.output, arguments.per_image) if path is not None]
+    for folder in (*folders, *([arguments.save_statistics] if arguments.save_statistics is not None else [])):
+        if reason := cannot_hold_files(folder):
+            raise ValueError(f"nothing can be written to {shown(folder)}: {reason}")
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _write(path: Path | None, text: str) -> bool:
+    """Write a text to a file whole or not at all, or to stdout where there is none or it cannot be written: what was
+    measured is not lost. Whether it went where it should."""
+    reason = ""
+    if path is not None:
+        try:
+            write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            return True
+        except OSError as error:
+            reason = error.strerror or str(error)
+    sys.stdout.write(text)
+    if reason:
+        print(f"pmrf-blocks evaluate: cannot write {shown(path or '')}: {reason}; see stdout", file=sys.stderr)
+    return not reason

@@ -17,6 +17,7 @@ from pmrf_blocks.images import MAX_PIXELS, ImageError, LoadedImage, open_image, 
 Result = TypeVar("Result")
 # What a photograph may end with that is its own affair; memory that is not there is a RuntimeError in torch.
 FAILURES = (ValueError, RuntimeError, MemoryError, OSError)
+NO_MEMORY = "does not fit the memory"
 SIGNS_OF_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "defaultcpuallocator")
 
 
@@ -114,10 +115,15 @@ def for_each(
 def in_one_line(error: BaseException) -> str:
     """The reason that an error gives, without line breaks; what is missing where it is memory."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in SIGNS_OF_NO_MEMORY):
+    if is_lack_of_memory(error) and not text.startswith(NO_MEMORY):
         first = text.split(". ")[0]
-        return f"does not fit the memory{f' ({first})' if first else ''}"
+        return f"{NO_MEMORY} ({first})" if first else NO_MEMORY
     return text or type(error).__name__
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is missing, as Python, torch's allocators and CUDA say it."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS_OF_NO_MEMORY)
 
 
 def free_memory() -> None:

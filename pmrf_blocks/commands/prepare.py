@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     except (ArgumentError, DataError, ImportError) as error:
         print(f"pmrf-blocks prepare: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(f"pmrf-blocks prepare: {error}; the same command goes on from here", file=sys.stderr)
         return 1
@@ -100,7 +102,7 @@ def prepare_patches(arguments: argparse.Namespace) -> int:
                 (arguments.output / name).unlink()
                 continue
             score = judge(arguments.output / name)
-            with open(own, "a", newline="") as file:
+            with open(own, "a", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 csv.writer(file).writerow([name, score])
             if least is not None and score < least:
                 rejected[0] += 1
@@ -158,11 +160,11 @@ def begin(output: Path, record: dict[str, Any]) -> None:
     """Note what the folder holds; DataError where it holds something else."""
     path = output / RECORD
     if path.exists():
-        there = json.loads(path.read_text())
+        there = json.loads(path.read_text(encoding="utf-8"))
         if there != record:
             raise DataError(f"{output} was prepared as {there}, and is asked for as {record}; take another folder")
         return
-    write_whole(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n"))
+    write_whole(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8"))
 
 
 def refuse_collisions(paths: Sequence[Path], work: Shrink | Cut) -> None:
@@ -189,21 +191,22 @@ def go_through(
 
 
 def write_list(path: Path, root: Path, images: Sequence[Path]) -> None:
-    """Names relative to the list's folder, one a line, as find_images() reads them."""
+    """Names relative to the list's folder, one a line, as find_images() reads them: their bytes as they are."""
     text = "".join(f"{image.relative_to(root).as_posix()}\n" for image in images)
-    write_whole(path, lambda temporary: temporary.write_text(text))
+    content = text.encode("utf-8", "surrogateescape")
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
 def report(arguments: argparse.Namespace, count: int, tally: Tally) -> int:
     """Problems into problems.txt, the counts on stdout; how many problems there are."""
     listed = arguments.output / PROBLEMS
-    text = "".join(f"{path}\t{reason}\n" for path, reason in tally.problems)
+    text = "".join(f"{shown(path)}\t{reason}\n" for path, reason in tally.problems)
     if text:
-        write_whole(listed, lambda temporary: temporary.write_text(text))
+        write_whole(listed, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     else:
         listed.unlink(missing_ok=True)
     for path, reason in tally.problems[:5]:
-        print(f"{path}: {reason}", file=sys.stderr)
+        print(f"{shown(path)}: {reason}", file=sys.stderr)
     more = f" (listed in {listed})" if tally.problems else ""
     print(
         f"{arguments.set}: {count} found; {tally.written} written, {tally.there} there already, "

@@ -16,7 +16,7 @@ def read_scores(path: str | Path) -> dict[str, float]:
     allowed). DataError names the first line that is not such."""
     path = Path(path)
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise DataError(f"cannot read scores {path}: {error.strerror or error}") from None
     rows: Iterable[tuple[int, tuple[str, object]]]

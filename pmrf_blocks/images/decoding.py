@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile
 
-from pmrf_blocks.images.colour import to_srgb
+from pmrf_blocks.images.colour import UNUSABLE, to_srgb
 from pmrf_blocks.images.loaded import ImageError
 
 PHOTOMETRIC, BITS, SAMPLE_FORMAT, WHITE_IS_ZERO, SIGNED = 262, 258, 339, 0, 2  # of TIFF
@@ -107,6 +107,8 @@ def samples(image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile]
         image = whole.convert("L" if whole.mode == "LA" else "RGB")  # type: ignore[assignment]
     base = image.convert("L") if image.mode == "1" else image
     converted, note = to_srgb(base, profile)
+    if "icc_profile" in image.info and not profile:  # Pillow could not unpack it
+        note = UNUSABLE
     colour = np.asarray(converted)
     if "16" in deep and not note:
         note = "16 bits a channel were read as 8"

@@ -22,7 +22,7 @@ from pmrf_blocks.images.decoding import (
     refuse_unsupported,
     samples,
 )
-from pmrf_blocks.images.exif import SIDEWAYS, read_exif, read_resolution, writable_exif
+from pmrf_blocks.images.exif import SIDEWAYS, late_exif, read_exif, read_resolution, writable_exif
 from pmrf_blocks.images.identifying import Source, check_size, identify, one_line, stream
 from pmrf_blocks.images.loaded import MAX_PIXELS, Header, ImageError, LoadedImage
 from pmrf_blocks.images.repairing import repairs
@@ -134,8 +134,6 @@ def _decode_whole(file: BinaryIO, max_pixels: int, damage: tuple[str, ...]) -> _
     depth, grey, transparent = bit_depth(image), is_grey(image), is_transparent(image)
     exif, orientation, wrong = read_exif(image)
     image.load()
-    if image.format == "PNG":  # an eXIf chunk may follow the pixels
-        exif, orientation, wrong = read_exif(image)
     found = samples(image, lambda: _opened(file, max_pixels), deep=deep)
     found = Samples(
         _turn(found.colour, orientation), None if found.alpha is None else _turn(found.alpha, orientation), found.note
@@ -163,6 +161,8 @@ def _opened(file: BinaryIO, max_pixels: int, *, certain: bool = False) -> ImageF
     refuse_unsupported(image)
     if image.format == "TIFF":
         ready_tiff(image)
+    elif image.format == "PNG" and "exif" not in image.info and (block := late_exif(file)):
+        image.info["exif"] = block
     check_size(image, max_pixels)
     return image
 

@@ -63,8 +63,12 @@ def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:
 def write_whole(target: Path, write: Callable[[Path], object]) -> None:
     """Call write(temporary name), bring the file to the disk and give it its name: whole or not there.
 
-    Folders are made. OSError where that cannot be done; nothing is left behind then.
+    Folders are made. OSError where that cannot be done; nothing is left behind then. What is there and is no file, such
+    as /dev/stdout, is written to as it is.
     """
+    if target.exists() and not target.is_file():
+        write(target)
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")  # short: the target's own may be as long as allowed
     try:

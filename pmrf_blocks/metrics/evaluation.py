@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pmrf_blocks.images import shown
 from pmrf_blocks.metrics.bootstrap import bootstrap_interval
 from pmrf_blocks.metrics.checks import to_double
 from pmrf_blocks.metrics.frechet import frechet_distance
@@ -162,8 +164,8 @@ class Evaluator:
             value = self._distance(name, features[METRICS[name].extractor])
             scores[name] = Score(value, None, len(restored))
         return Evaluation(
-            method or (folder.stem if folder.is_file() else folder.resolve().name),
-            str(folder),
+            method or shown(folder.stem if folder.is_file() else Path(os.path.realpath(folder)).name),
+            shown(folder),
             self.protocol,
             names,
             {name: scores[name] for name in self.metrics},

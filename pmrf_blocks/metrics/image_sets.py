@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def find_set(path: str | Path, reading: Reading = DEFAULT) -> dict[str, Path]:
     """Pictures of a folder, or one file, by name without suffix, sorted; recursively those of the folders inside
     too, whose names begin with the folder's. What is passed over is logged in one line."""
     path = Path(path)
-    if path.is_file():
+    if os.path.lexists(path) and not path.is_dir():
         return {shown(without_suffix(path.name)): path}
     if not path.is_dir():
         raise ImageSetError(f"no such file or folder: {shown(path)}")

@@ -68,7 +68,13 @@ def png(array: np.ndarray, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def oriented(value: object = 6) -> Image.Exif:
+def oriented(value: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = value
     return exif
+
+
+def oriented_in_text(value: str) -> bytes:
+    """An EXIF block whose orientation is a text, as some programs write it."""
+    entry = struct.pack("<HHI4s", 0x0112, 2, len(value) + 1, value.encode())
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
