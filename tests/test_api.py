@@ -30,8 +30,8 @@ PUBLIC = {
     "Protocol PROTOCOLS psnr psnr_y Score ssim Statistics structural_similarities Structural",
     "data": "DataError EndlessBatches find_images IMAGE_SUFFIXES ImageDataset JoinedDataset SampleKey TarImages",
     "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
-    "open_eight_bits open_image output_name save_picture shown within_limit without_suffix WRITABLE write_image "
-    "write_whole",
+    "open_eight_bits open_image output_name picture_of save_picture shown within_limit without_suffix WRITABLE "
+    "write_image write_whole",
     "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face feathered_mask find_faces "
     "paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling LatentMeanTask PairDataset "
@@ -42,8 +42,8 @@ PUBLIC = {
     "SourceOptions speedup Speedup split_distortion stats_curve StatsError",
     "restoration": "BatchSpace BUNDLED comparison DegradedSource ELIR flow_conditioned_on_degraded "
     "flow_conditioned_on_mean flow_from_degraded LatentMeanSource LatentPMRF Latents load_restorer NoiseSource "
-    "NonFiniteError Pipeline Pixels PMRF PosteriorMean PosteriorMeanSource restore_photograph restore_photographs "
-    "Restored RestoredPhotograph",
+    "NonFiniteError Pipeline Pixels PMRF PosteriorMean PosteriorMeanSource restore restore_crop restore_crops "
+    "restore_photograph FaceReport Restored RestoredCrop RestoredPhotograph SuperResolution",
 }
 
 

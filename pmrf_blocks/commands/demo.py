@@ -14,7 +14,7 @@ from pmrf_blocks.images import ImageError, LoadedImage, save_picture, write_imag
 from pmrf_blocks.metrics import psnr
 from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import comparison, load_restorer
-from pmrf_blocks.restoration.photographs import resize_shorter
+from pmrf_blocks.restoration.aligned import resize_shorter
 from pmrf_blocks.seeding import derive_generator
 
 LEFT, TOP, SIDE = 137, 19, 176  # an FFHQ-like crop of the face, chosen by eye

@@ -14,8 +14,8 @@ from pmrf_blocks.commands.targets import ArgumentError, no_others, plan
 from pmrf_blocks.flow import SOLVERS
 from pmrf_blocks.images import MAX_PIXELS, save_picture, within_limit, write_image
 from pmrf_blocks.pretrained import WeightsError
-from pmrf_blocks.restoration import Pipeline, RestoredPhotograph, comparison, load_restorer, restore_photographs
-from pmrf_blocks.restoration.photographs import working_size
+from pmrf_blocks.restoration import Pipeline, RestoredCrop, comparison, load_restorer, restore_crops
+from pmrf_blocks.restoration.aligned import working_size
 
 TILE = 256
 BATCH = 4  # photographs, where one alone leaves the device waiting: on CUDA, and at working sizes up to SMALL elsewhere
@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     units = 1 if arguments.posterior_mean_only else steps
     with tqdm(total=units * len(files.items), desc="restore", unit="step", file=sys.stderr) as bar:
 
-        def make(jobs: list[Job]) -> list[RestoredPhotograph]:
-            return restore_photographs(
+        def make(jobs: list[Job]) -> list[RestoredCrop]:
+            return restore_crops(
                 restorer,
                 [job.photograph for job in jobs],
                 size=arguments.size,
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
                 progress=lambda done, of: bar.update(len(jobs)),
             )
 
-        def write(job: Job, restored: RestoredPhotograph) -> None:
+        def write(job: Job, restored: RestoredCrop) -> None:
             if arguments.compare:
                 tiles = [("input", restored.degraded)]
                 if restored.posterior_mean is not None:

@@ -18,10 +18,12 @@ DEGREE = 3
 class Tone:
     """The curve from luma to RGB on which all colours of a toned photograph lie.
 
-    `coefficients` (DEGREE + 1, 3), of luma's powers from 0; None is grey: red, green and blue are one.
+    `coefficients` (DEGREE + 1, 3), of luma's powers from 0; None is grey: red, green and blue are one. Beyond `range`,
+    the luma that the curve was fitted to, it goes on straight.
     """
 
     coefficients: Tensor | None
+    range: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(cls, image: Tensor) -> Tone | None:
@@ -29,19 +31,25 @@ class Tone:
         if bool((image[0] == image[1]).all()) and bool((image[0] == image[2]).all()):
             return cls(None)
         small = F.interpolate(image[None].float(), _small(image), mode="bilinear", antialias=True)[0]
-        powers = _powers(_luma(small))
+        luma = _luma(small).flatten().double()
+        powers = _powers(luma)
         colours = small.flatten(1).T.double()
         coefficients = torch.linalg.lstsq(powers, colours, driver="gelsd").solution
         if float((powers @ coefficients - colours).square().mean().sqrt()) > TOLERANCE:
             return None
-        return cls(coefficients)
+        return cls(coefficients, (float(luma.min()), float(luma.max())))
 
     def apply(self, image: Tensor) -> Tensor:
         """An image (3, H, W) in [0, 1] with the luma that it has and the colours of the tone."""
         luma = _luma(image)
         if self.coefficients is None:
             return luma.expand(3, -1, -1)
-        return (_powers(luma) @ self.coefficients).T.reshape(image.shape).clamp(0, 1).to(image)
+        flat = luma.flatten().double()
+        known = flat.clamp(*self.range)
+        orders = torch.arange(1, DEGREE + 1, dtype=torch.float64)[:, None]
+        slope = _powers(known)[:, :-1] @ (orders * self.coefficients[1:])
+        colours = _powers(known) @ self.coefficients + (flat - known)[:, None] * slope
+        return colours.T.reshape(image.shape).clamp(0, 1).to(image)
 
 
 def _luma(image: Tensor) -> Tensor:
@@ -49,7 +57,7 @@ def _luma(image: Tensor) -> Tensor:
 
 
 def _powers(luma: Tensor) -> Tensor:
-    return torch.stack([luma.flatten().double() ** power for power in range(DEGREE + 1)], 1)
+    return torch.stack([luma**power for power in range(DEGREE + 1)], 1)
 
 
 def _small(image: Tensor) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from pmrf_blocks.images.names import (
     without_suffix,
 )
 from pmrf_blocks.images.reading import describe_image, open_eight_bits, open_image
-from pmrf_blocks.images.writing import save_picture, write_image, write_whole
+from pmrf_blocks.images.writing import picture_of, save_picture, write_image, write_whole
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -41,6 +41,7 @@ __all__ = [
     "open_eight_bits",
     "open_image",
     "output_name",
+    "picture_of",
     "save_picture",
     "shown",
     "within_limit",

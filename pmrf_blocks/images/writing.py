@@ -33,15 +33,16 @@ def write_image(image: LoadedImage, path: str | Path) -> None:
     A grey image is written grey. The file is whole or not there; ImageError says why it could not be written.
     """
     path = Path(path)
-    picture, profile = from_srgb(_picture(image, WRITABLE[path.suffix.lower()]), image.icc_profile)
-    options: dict[str, Any] = {}
-    if profile is not None:
-        options["icc_profile"] = profile
-    if image.exif is not None:
-        options["exif"] = image.exif
-    if image.resolution is not None:
-        options["dpi"] = image.resolution
+    picture, options = picture_of(image, WRITABLE[path.suffix.lower()])
     save_picture(picture, path, **options)
+
+
+def picture_of(image: LoadedImage, kind: str) -> tuple[Image.Image, dict[str, Any]]:
+    """Pillow's image in the colours of the profile, for a format such as 'PNG', and what Image.save() is to be told:
+    icc_profile, exif, dpi, as far as the file had them."""
+    picture, profile = from_srgb(_picture(image, kind), image.icc_profile)
+    options = {"icc_profile": profile, "exif": image.exif, "dpi": image.resolution}
+    return picture, {name: value for name, value in options.items() if value is not None}
 
 
 def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:

@@ -7,11 +7,16 @@ sources.py      what a flow starts from and what it sees
 names.py        names of a pipeline's networks
 published.py    PMRF's released checkpoints, for PMRF.from_published()
 saving.py       load_restorer(), and what save_pretrained writes
-photographs.py  restore_photograph(), restore_photographs(): of any size
+aligned.py      restore_crop(), restore_crops(): aligned crops of one face, of any size
+photographs.py  restore_photograph(): faces found, aligned, restored, pasted back
+backgrounds.py  Lanczos and SuperResolution, for what lies around the faces
+simple.py       restore(): a path, a Pillow image, an array or a tensor
 comparison.py   comparison(): images side by side with labels
 errors.py       NonFiniteError
 """
 
+from pmrf_blocks.restoration.aligned import RestoredCrop, restore_crop, restore_crops
+from pmrf_blocks.restoration.backgrounds import SuperResolution
 from pmrf_blocks.restoration.comparison import comparison
 from pmrf_blocks.restoration.errors import NonFiniteError
 from pmrf_blocks.restoration.methods import (
@@ -23,9 +28,10 @@ from pmrf_blocks.restoration.methods import (
     flow_conditioned_on_mean,
     flow_from_degraded,
 )
-from pmrf_blocks.restoration.photographs import RestoredPhotograph, restore_photograph, restore_photographs
+from pmrf_blocks.restoration.photographs import FaceReport, RestoredPhotograph, restore_photograph
 from pmrf_blocks.restoration.pipelines import Pipeline, Restored
 from pmrf_blocks.restoration.saving import BUNDLED, load_restorer
+from pmrf_blocks.restoration.simple import restore
 from pmrf_blocks.restoration.sources import (
     BatchSpace,
     DegradedSource,
@@ -41,6 +47,7 @@ __all__ = [
     "PMRF",
     "BatchSpace",
     "DegradedSource",
+    "FaceReport",
     "LatentMeanSource",
     "LatentPMRF",
     "Latents",
@@ -51,12 +58,16 @@ __all__ = [
     "PosteriorMean",
     "PosteriorMeanSource",
     "Restored",
+    "RestoredCrop",
     "RestoredPhotograph",
+    "SuperResolution",
     "comparison",
     "flow_conditioned_on_degraded",
     "flow_conditioned_on_mean",
     "flow_from_degraded",
     "load_restorer",
+    "restore",
+    "restore_crop",
+    "restore_crops",
     "restore_photograph",
-    "restore_photographs",
 ]

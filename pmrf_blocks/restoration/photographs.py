@@ -1,103 +1,160 @@
-"""Restoring photographs of any size: to the working size, through the model, and back."""
+"""Restoring the faces of a photograph: found, aligned, restored, and pasted back where they were."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from pmrf_blocks.images import ImageError, LoadedImage
-from pmrf_blocks.restoration.pipelines import Pipeline
+from pmrf_blocks.faces import Detector, Face, Tone, crop_face, feathered_mask, find_faces, paste_face
+from pmrf_blocks.faces.pasting import keep_mean_colour
+from pmrf_blocks.images import LoadedImage
+from pmrf_blocks.restoration.backgrounds import enlarge_lanczos
+from pmrf_blocks.restoration.pipelines import Restored
 
-LARGEST_ASPECT = 8
+CHOICES = ("all", "largest", "center")
+UPSCALES = (1, 2, 4)
+LARGEST = 2  # times the model's working size: a larger face has detail that the model cannot give back
+BATCH = 4  # faces restored at once
+
+
+class FaceRestorer(Protocol):
+    """What restore_photograph() asks of a pipeline."""
+
+    size: int
+
+    def restore(self, images: Tensor, **options: Any) -> Restored:
+        """Restored aligned crops of (B, 3, size, size) in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What became of one face.
+
+    Attributes:
+        face: where it is in the photograph, before it was enlarged.
+        restored: whether it was; else `reason` says why it was left alone.
+        before, after: the aligned crop (3, S, S) in [0, 1] and what the model made of it; None of a face left alone.
+        seconds: its share of the time in the model.
+    """
+
+    face: Face
+    restored: bool
+    reason: str = ""
+    before: Tensor | None = None
+    after: Tensor | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class RestoredPhotograph:
-    """`result` at its final size, and what a comparison shows: `degraded` and `posterior_mean` (3, H, W) likewise;
-    None where the pipeline has no posterior mean."""
+    """`result` at its final size; `background` (3, H, W), the photograph at that size without restored faces;
+    `mask` (1, H, W) in [0, 1], 0 where the result is the background; `faces`, the largest first."""
 
     result: LoadedImage
-    degraded: Tensor
-    posterior_mean: Tensor | None
-    nfe: int
+    background: Tensor
+    mask: Tensor
+    faces: tuple[FaceReport, ...]
 
-
-def resize_shorter(x: Tensor, shorter: int) -> Tensor:
-    """(C, H, W) with the shorter side brought to `shorter` pixels (bicubic, antialiased, clipped to [0, 1])."""
-    return resize_to(x, *scaled_size(x.shape[-2], x.shape[-1], shorter))
-
-
-def scaled_size(height: int, width: int, shorter: int) -> tuple[int, int]:
-    scale = shorter / min(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def resize_to(x: Tensor, height: int, width: int) -> Tensor:
-    if x.shape[-2:] == (height, width):
-        return x
-    y = F.interpolate(x[None], (height, width), mode="bicubic", align_corners=False, antialias=True)
-    return y[0].clamp(0, 1)
-
-
-def working_size(photograph: LoadedImage, restorer: Pipeline) -> tuple[int, int]:
-    """Height and width at which a photograph is restored; photographs of one working size can share a batch.
-
-    Raises ImageError for one that is far from a crop of a face.
-    """
-    height, width = photograph.pixels.shape[-2:]
-    if max(height, width) > LARGEST_ASPECT * min(height, width):
-        raise ImageError(f"{width}x{height} is no face crop: one side is over {LARGEST_ASPECT} times the other")
-    return scaled_size(height, width, restorer.size)
+    def summary(self) -> str:
+        """The faces in a few words: '2 faces restored (91, 84 px), 1 left (410 px, larger than 256)'."""
+        restored = [report.face.side for report in self.faces if report.restored]
+        parts = []
+        if restored:
+            sizes = ", ".join(f"{side:.0f}" for side in restored)
+            parts.append(f"{len(restored)} face{'s' if len(restored) > 1 else ''} restored ({sizes} px)")
+        for reason in dict.fromkeys(report.reason for report in self.faces if not report.restored):
+            left = [report.face.side for report in self.faces if report.reason == reason and not report.restored]
+            parts.append(f"{len(left)} left ({', '.join(f'{side:.0f}' for side in left)} px, {reason})")
+        return ", ".join(parts) or "no face found"
 
 
 def restore_photograph(
-    restorer: Pipeline, photograph: LoadedImage, *, size: str | int = "input", **options: Any
+    restorer: FaceRestorer,
+    photograph: LoadedImage,
+    detector: Detector,
+    *,
+    faces: str = "all",
+    min_face: float = 24,
+    max_face: float | None = None,
+    upscale: int = 1,
+    background: Callable[[Tensor, int], Tensor] | None = None,
+    batch: int = BATCH,
+    **options: Any,
 ) -> RestoredPhotograph:
-    """Restore one photograph; `options` go to Pipeline.restore().
+    """Restore the faces of a photograph; everything else stays as it is, bit for bit where `upscale` is 1.
 
-    The shorter side is brought to restorer.size and restored there. `size` says how large the result is: 'input', the
-    input's own size where that is larger, else the working size; 'model', the working size; a number, that many
-    pixels on the shorter side. Alpha is kept and resized along.
+    Each face is brought to the FFHQ frame by its landmarks and restored at the model's working size; what the model
+    changed goes back under a feathered mask (faces.paste_face). The mean colour of a face stays that of the
+    photograph, and grey or toned photographs keep their tone. The size of a face is the longer side of its box.
+
+    Arguments:
+        restorer: a Pipeline, or anything with its `size` and `restore`.
+        photograph: pixels (3, H, W) in [0, 1].
+        detector: of build_detector().
+        faces: 'all', 'largest', or 'center', the one nearest to the middle.
+        min_face: smaller faces, in pixels, are not looked for.
+        max_face: larger faces are left alone; None is twice the model's working size.
+        upscale: 1, 2 or 4: the photograph is enlarged so many times.
+        background: function of (pixels, factor) that enlarges it; None is Lanczos.
+        batch: faces restored at once.
+        options: go to restorer.restore(): steps, seed, weight, ...
+
+    Raises:
+        ValueError: a choice, an upscale or a limit that there is not.
     """
-    return restore_photographs(restorer, [photograph], size=size, **options)[0]
-
-
-def restore_photographs(
-    restorer: Pipeline, photographs: Sequence[LoadedImage], *, size: str | int = "input", **options: Any
-) -> list[RestoredPhotograph]:
-    """restore_photograph() of several at once, in one batch. They must have one working_size(): ValueError if not."""
-    sizes = {working_size(photograph, restorer) for photograph in photographs}
-    if len(sizes) != 1:
-        raise ValueError(f"photographs of one batch must have one working size; got {sorted(sizes)}")
-    small = torch.stack([resize_to(photograph.pixels, *next(iter(sizes))) for photograph in photographs])
-    restored = restorer.restore(small, **options)
-    images = restored.image.float().cpu()
-    means = [None] * len(images) if restored.posterior_mean is None else restored.posterior_mean.float().cpu()
-    return [
-        _at_final_size(photograph, image, mean, size, restored.nfe)
-        for photograph, image, mean in zip(photographs, images, means)
-    ]
-
-
-def _at_final_size(
-    photograph: LoadedImage, image: Tensor, mean: Tensor | None, size: str | int, nfe: int
-) -> RestoredPhotograph:
+    if faces not in CHOICES:
+        raise ValueError(f"faces must be one of {', '.join(map(repr, CHOICES))}; got {faces!r}")
+    if upscale not in UPSCALES:
+        raise ValueError(f"upscale must be one of {', '.join(map(str, UPSCALES))}; got {upscale}")
+    limit = LARGEST * restorer.size if max_face is None else max_face
+    if min_face < 1 or limit < min_face:
+        raise ValueError(f"min_face must be at least 1 and max_face at least min_face; got {min_face:g}, {limit:g}")
     pixels = photograph.pixels
-    height, width = pixels.shape[-2:]
-    if isinstance(size, int):
-        final = scaled_size(height, width, size)
-    elif size == "input" and min(height, width) > min(image.shape[-2:]):
-        final = (height, width)
-    elif size in ("input", "model"):
-        final = (image.shape[-2], image.shape[-1])
-    else:
-        raise ValueError(f"size must be 'input', 'model' or a number of pixels; got {size!r}")
-    result, degraded = (resize_to(part, *final) for part in (image, pixels))
-    mean = None if mean is None else resize_to(mean, *final)
-    alpha = None if photograph.alpha is None else resize_to(photograph.alpha, *final)
-    return RestoredPhotograph(replace(photograph, pixels=result, alpha=alpha), degraded, mean, nfe)
+    chosen = choose(find_faces(pixels, detector, smallest=min_face), faces, pixels)
+    small = [face for face in chosen if face.side <= limit]
+    tone = Tone.of(pixels) if small else None
+    crops = [crop_face(pixels, face.to_frame(restorer.size), restorer.size) for face in small]
+    restored = restore_faces(restorer, crops, tone, batch=batch, **options)
+    canvas = (background or enlarge_lanczos)(pixels, upscale)
+    result, mask = canvas, canvas.new_zeros(1, *canvas.shape[-2:])
+    done: dict[int, FaceReport] = {}
+    for face, crop, (after, seconds) in zip(small, crops, restored):
+        result, pasted = paste_face(result, after, face.scaled(upscale).to_frame(restorer.size))
+        mask = torch.maximum(mask, pasted)
+        done[id(face)] = FaceReport(face, True, "", crop, after, seconds)
+    reports = [done.get(id(face)) or FaceReport(face, False, f"larger than {limit:g}") for face in chosen]
+    alpha = photograph.alpha if photograph.alpha is None else enlarge_lanczos(photograph.alpha, upscale)
+    return RestoredPhotograph(replace(photograph, pixels=result, alpha=alpha), canvas, mask, tuple(reports))
+
+
+def restore_faces(
+    restorer: FaceRestorer, crops: Sequence[Tensor], tone: Tone | None, *, batch: int = BATCH, **options: Any
+) -> list[tuple[Tensor, float]]:
+    """(restored crop, seconds) of each aligned crop (3, S, S) in [0, 1], in the colour that it had."""
+    results = []
+    for start in range(0, len(crops), batch):
+        part = list(crops[start : start + batch])
+        began = time.perf_counter()
+        images = restorer.restore(torch.stack(part), **options).image.float().cpu()
+        seconds = (time.perf_counter() - began) / len(part)
+        for crop, image in zip(part, images):
+            kept = keep_mean_colour(image, crop, feathered_mask(crop.shape[-1])).clamp(0, 1)
+            results.append((kept if tone is None else tone.apply(kept), seconds))
+    return results
+
+
+def choose(found: Sequence[Face], which: str, image: Tensor) -> list[Face]:
+    """All faces, the largest, or the one nearest to the middle of an image (C, H, W)."""
+    if which == "all" or not found:
+        return list(found)
+    if which == "largest":
+        return [max(found, key=lambda face: face.side)]
+    middle = ((image.shape[-1] - 1) / 2, (image.shape[-2] - 1) / 2)
+    return [min(found, key=lambda face: math.dist(face.centre, middle))]

@@ -49,7 +49,7 @@ def test_the_demo_photograph_improves(bundled):
     from skimage.data import astronaut
 
     from pmrf_blocks.commands.demo import LEFT, SIDE, TOP
-    from pmrf_blocks.restoration.photographs import resize_shorter
+    from pmrf_blocks.restoration.aligned import resize_shorter
 
     crop = torch.from_numpy(astronaut()[TOP : TOP + SIDE, LEFT : LEFT + SIDE].copy()).permute(2, 0, 1).float() / 255.0
     original = resize_shorter(crop, bundled.size)[None].repeat(4, 1, 1, 1)

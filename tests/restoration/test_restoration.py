@@ -18,8 +18,8 @@ from pmrf_blocks.restoration import (
     PosteriorMean,
     comparison,
     load_restorer,
-    restore_photograph,
-    restore_photographs,
+    restore_crop,
+    restore_crops,
 )
 from pmrf_blocks.transformers import HourglassTransformer, Level
 
@@ -208,7 +208,7 @@ def identity(size):
 @pytest.mark.parametrize("shape", [(24, 24), (24, 31), (50, 24)])
 def test_an_identity_restorer_gives_back_its_input(shape):
     x = torch.rand(3, *shape)
-    restored = restore_photograph(identity(24), LoadedImage(x))
+    restored = restore_crop(identity(24), LoadedImage(x))
     assert torch.equal(restored.result.pixels, x)
 
 
@@ -224,25 +224,25 @@ def test_an_identity_restorer_gives_back_its_input(shape):
 )
 def test_result_sizes_and_alpha(shape, size, expected):
     photograph = LoadedImage(torch.rand(3, *shape), torch.full((1, *shape), 0.4))
-    restored = restore_photograph(identity(24), photograph, size=size)
+    restored = restore_crop(identity(24), photograph, size=size)
     assert restored.result.pixels.shape == restored.degraded.shape == restored.posterior_mean.shape == (3, *expected)
     torch.testing.assert_close(restored.result.alpha, torch.full((1, *expected), 0.4))
 
 
 def test_photographs_of_one_batch():
     photographs = [LoadedImage(torch.rand(3, *shape)) for shape in ((24, 36), (48, 72), (24, 36))]
-    together = restore_photographs(identity(24), photographs)
+    together = restore_crops(identity(24), photographs)
     for photograph, restored in zip(photographs, together):
-        alone = restore_photograph(identity(24), photograph)
+        alone = restore_crop(identity(24), photograph)
         assert torch.equal(restored.result.pixels, alone.result.pixels)
         assert torch.equal(restored.degraded, alone.degraded)
     with pytest.raises(ValueError, match=r"one working size; got \[\(24, 24\), \(24, 36\)\]"):
-        restore_photographs(identity(24), [photographs[0], LoadedImage(torch.rand(3, 24, 24))])
+        restore_crops(identity(24), [photographs[0], LoadedImage(torch.rand(3, 24, 24))])
 
 
 def test_ribbons_are_refused():
     with pytest.raises(ImageError, match="9x100 is no face crop"):
-        restore_photograph(identity(24), LoadedImage(torch.rand(3, 100, 9)))
+        restore_crop(identity(24), LoadedImage(torch.rand(3, 100, 9)))
 
 
 def test_comparison_places_every_tile():
