@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of
 from benchmarks.needs import Need
 from pmrf_blocks.attention import AxialRoPE, axial_positions
-from pmrf_blocks.kernels import unavailable
+from pmrf_blocks.kernels import why_unavailable
 from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference
 from pmrf_blocks.kernels.rms_norm import rms_norm
 from pmrf_blocks.kernels.rotary import rotary, rotary_reference
@@ -73,7 +73,7 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
     cuda = settings.device.type == "cuda"
     if not cuda and not settings.tiny:
         raise Missing("needs CUDA")
-    if cuda and (reason := unavailable()):
+    if cuda and (reason := why_unavailable()):
         raise Missing(reason)
     for dtype, tolerance in settings.tolerances(TOLERANCES):
         for backward in (False, True):

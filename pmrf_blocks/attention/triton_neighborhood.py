@@ -33,4 +33,4 @@ def triton_missing() -> str | None:
 
 
 def triton_unfit() -> str | None:
-    return import_module(CHOICE).unavailable()
+    return import_module(CHOICE).why_unavailable()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels import channel_layer_norm, fits, layer_norm_reference, unavailable
+from pmrf_blocks.kernels import channel_layer_norm, fits, is_available, layer_norm_reference
 
 EPS = 1e-6
 
@@ -22,7 +22,7 @@ class ChannelLayerNorm(nn.LayerNorm):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=EPS)
-        self.fused = unavailable() is None
+        self.fused = is_available()
 
     def forward(self, x: Tensor, silu: bool = False) -> Tensor:
         """x (B, C, H, W) normalised, then through SiLU where asked."""

@@ -93,6 +93,8 @@ class RRDB(nn.Module, Pretrained):
         hidden: channels that each of a dense block's first four convolutions adds.
         blocks: residual-in-residual dense blocks.
         expanded: train every convolution as a pair (ELIR's training); collapse() before use.
+
+    Raises ValueError for arguments, or latents, that do not fit.
     """
 
     def __init__(self, *, channels: int = 16, hidden: int = 96, blocks: int = 3, expanded: bool = False) -> None:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 BLOCKED = -100.0  # what the published code adds to a logit across regions
@@ -36,16 +37,13 @@ def shift_mask(height: int, width: int, window: int, shift: int) -> Tensor:
 
 def to_windows(x: Tensor, window: int) -> Tensor:
     """(B, h, w, C) to (B * windows, window^2, C)."""
-    b, h, w, c = x.shape
-    x = x.view(b, h // window, window, w // window, window, c)
-    return x.transpose(2, 3).reshape(-1, window * window, c)
+    return rearrange(x, "b (r u) (c v) d -> (b r c) (u v) d", u=window, v=window)
 
 
 def from_windows(x: Tensor, window: int, height: int, width: int) -> Tensor:
     """The inverse of to_windows."""
-    c = x.shape[-1]
-    x = x.view(-1, height // window, width // window, window, window, c)
-    return x.transpose(2, 3).reshape(-1, height, width, c)
+    rows, columns = height // window, width // window
+    return rearrange(x, "(b r c) (u v) d -> b (r u) (c v) d", r=rows, c=columns, u=window)
 
 
 class WindowAttention(nn.Module):
@@ -61,14 +59,13 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x (B * windows, T, C); mask (windows, 1, T, T) or None."""
-        count, tokens, width = x.shape
-        q, k, v = self.qkv(x).view(count, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = rearrange(self.qkv(x), "b t (three n d) -> three b n t d", three=3, n=self.heads)
         index = relative_position_index(self.window).to(x.device)
-        bias = self.relative_position_bias_table[index].permute(2, 0, 1)[None].to(q.dtype)
+        bias = rearrange(self.relative_position_bias_table[index], "q k n -> 1 n q k").to(q.dtype)
         if mask is not None:
-            bias = (bias + mask.to(bias)).repeat(count // len(mask), 1, 1, 1)
+            bias = repeat(bias + mask.to(bias), "w n q k -> (b w) n q k", b=len(x) // len(mask))
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.proj(y.transpose(1, 2).reshape(count, tokens, width))
+        return self.proj(rearrange(y, "b n t d -> b t (n d)"))
 
 
 class Mlp(nn.Module):
@@ -121,4 +118,4 @@ class SwinStage(nn.Module):
         y = x
         for block in self.residual_group["blocks"].children():
             y = block(y)
-        return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return x + rearrange(self.conv(rearrange(y, "b h w c -> b c h w")), "b c h w -> b h w c")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from pmrf_blocks.checkpoints import read_checkpoint, shadow_weights, weights_under
@@ -31,7 +32,8 @@ class SwinIR(nn.Module, Pretrained):
 
     Any size: the input is padded by reflection (replication where it is too small) to whole windows and the output
     cropped back. The published code accepts only sizes whose tokens fill whole windows; there the results are equal.
-    Stochastic depth is left out: it matters in training alone.
+    Stochastic depth is left out: it matters in training alone. Raises ValueError for arguments, or images, that do not
+    fit.
     """
 
     def __init__(
@@ -80,10 +82,10 @@ class SwinIR(nn.Module, Pretrained):
         mode = "reflect" if below < height and right < width else "replicate"
         mean = self.get_buffer("mean").to(y.dtype)
         x = self.conv_first(F.pad(y, (0, right, 0, below), mode=mode) - mean)
-        tokens = self.patch_embed["norm"](x.permute(0, 2, 3, 1))
+        tokens = self.patch_embed["norm"](rearrange(x, "b c h w -> b h w c"))
         for stage in self.layers:
             tokens = stage(tokens)
-        x = x + self.conv_after_body(self.norm(tokens).permute(0, 3, 1, 2))
+        x = x + self.conv_after_body(rearrange(self.norm(tokens), "b h w c -> b c h w"))
         x = self.conv_before_upsample(x)
         for number in range(1, self.unshuffle.bit_length()):
             grow = self.get_submodule(f"conv_up{number}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from pmrf_blocks.pretrained import Pretrained
@@ -24,7 +25,7 @@ class ResBlock(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        y = rearrange(self.norm(rearrange(x, "b c h w -> b h w c")), "b h w c -> b c h w")
         return x + self.conv2(F.silu(self.conv1(y)))
 
 
@@ -38,6 +39,9 @@ class UNet(nn.Module, Pretrained):
         widths: channels of each level; the first works at 1 / unshuffle of the resolution, each next at half.
         blocks: residual blocks of each level, on the way down and again on the way up (once at the bottom).
         unshuffle: side of the pixel blocks that are folded into channels at the input.
+        image_channels: C of images (B, C, H, W).
+
+    Raises ValueError for arguments, or images, that do not fit.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ neighborhood.py  neighborhood(): 2-D neighborhood attention
 *_triton.py      the kernels themselves; imported by the first call that needs them
 """
 
-from pmrf_blocks.kernels.choice import fits, unavailable
+from pmrf_blocks.kernels.choice import fits, is_available, why_unavailable
 from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference
 from pmrf_blocks.kernels.reuse import is_plain, may_reuse
 from pmrf_blocks.kernels.swap import Report, optimize, restore_plain
@@ -22,10 +22,11 @@ __all__ = [
     "Report",
     "channel_layer_norm",
     "fits",
+    "is_available",
     "is_plain",
     "layer_norm_reference",
     "may_reuse",
     "optimize",
     "restore_plain",
-    "unavailable",
+    "why_unavailable",
 ]

@@ -19,15 +19,15 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
 
 
-def missing() -> str | None:
+def why_missing() -> str | None:
     """None where the kernels can run at all, on a GPU or in Triton's interpreter, else the reason why not."""
     if find_spec("triton") is None:
         return "the package triton is not installed (pip install triton; torch for CUDA brings it along)"
-    return None if interpreted() else unavailable()
+    return None if interpreted() else why_unavailable()
 
 
 @lru_cache(maxsize=1)
-def unavailable() -> str | None:
+def why_unavailable() -> str | None:
     """None where the kernels can run on this machine's GPU, else the reason why not. Probed once."""
     if find_spec("triton") is None:
         return "the package triton is not installed (pip install triton; torch for CUDA brings it along)"
@@ -36,6 +36,11 @@ def unavailable() -> str | None:
     if torch.cuda.get_device_capability() < (8, 0):
         return "the kernels need a GPU of compute capability 8.0 or newer"
     return None
+
+
+def is_available() -> bool:
+    """Whether the kernels can run on this machine's GPU."""
+    return why_unavailable() is None
 
 
 def fits(*tensors: Tensor) -> bool:
@@ -49,7 +54,7 @@ def fits(*tensors: Tensor) -> bool:
 def check(name: str, *tensors: Tensor) -> None:
     """Raise where a kernel was asked for by name and cannot take the tensors."""
     if find_spec("triton") is None:
-        raise ImportError(f"{name}: {unavailable()}")
+        raise ImportError(f"{name}: {why_unavailable()}")
     if not interpreted() and not all(x.is_cuda for x in tensors):
         raise ValueError(
             f"{name} needs CUDA tensors; got {', '.join(sorted({str(x.device) for x in tensors}))} "

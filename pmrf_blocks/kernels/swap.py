@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from pmrf_blocks.kernels.choice import missing
+from pmrf_blocks.kernels.choice import why_missing
 from pmrf_blocks.pretrained import plain_class
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def optimize(model: nn.Module, *, triton: bool = False) -> Report:
 
     Returns what was replaced and what was left alone. ImportError where `triton` is asked for and cannot be had.
     """
-    if triton and (reason := missing()) is not None:
+    if triton and (reason := why_missing()) is not None:
         raise ImportError(f"optimize(triton=True): {reason}")
     rules = {plain_class(rule.fast): rule for rule in _rules() if not rule.triton}
     if triton:

@@ -120,12 +120,12 @@ def test_triton_is_taken_by_name_alone(monkeypatch):
 
     rules = swap.Rule(FastLinear), swap.Rule(TritonLinear, triton=True)
     monkeypatch.setattr(swap, "_rules", lambda: iter(rules))
-    monkeypatch.setattr(swap, "missing", lambda: None)
+    monkeypatch.setattr(swap, "why_missing", lambda: None)
     model = network()
     optimize(model)
     assert type(model[0]) is FastLinear
     optimize(model, triton=True)
     assert type(model[0]) is TritonLinear
-    monkeypatch.setattr(swap, "missing", lambda: "no GPU here")
+    monkeypatch.setattr(swap, "why_missing", lambda: "no GPU here")
     with pytest.raises(ImportError, match=r"optimize\(triton=True\): no GPU here"):
         optimize(model, triton=True)

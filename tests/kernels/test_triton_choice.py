@@ -52,7 +52,7 @@ def test_networks_take_the_kernels_where_they_fit(monkeypatch):
 
 def test_choice(monkeypatch):
     assert resolve_backend("triton") == "triton"
-    assert choice.unavailable() == available_backends()["triton"]
+    assert choice.why_unavailable() == available_backends()["triton"]
     reasons = available_backends()
     for missing, chosen in (((), "natten"), (("natten",), "tiled"), (("natten", "triton"), "tiled")):
         there = {name: "missing" if name in missing else None for name in reasons}
