@@ -40,7 +40,7 @@ def channels_last(network: nn.Module, dtype: torch.dtype) -> Any:
 
 
 def ours(size: int, settings: Settings, dtype: torch.dtype) -> Build:
-    """Sim-VAE as it should be run: channels_last."""
+    """Sim-VAE as it should be run: optimised, channels_last."""
 
     def build() -> Call:
         network = seeded(SimVAE, LATENT, channels=channels(settings), settings=settings)

@@ -11,6 +11,7 @@ from benchmarks.autoencoder import LATENT, channels, channels_last, seeded
 from benchmarks.comparison import Comparison, Goal, Settings, name_of
 from benchmarks.needs import count
 from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.kernels import give_back_memory
 
 
 def comparisons(settings: Settings) -> Iterator[Comparison]:
@@ -31,7 +32,9 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         yield Comparison(
             f"decode to {pixels}x{pixels}, {name_of(dtype)}",
             {
-                f"tiles of {tile} latents": partial(partial, network.decode_tiled, z, tile=tile),
+                f"tiles of {tile} latents": partial(
+                    partial, network.decode_tiled, z, tile=tile, before_layer=give_back_memory
+                ),
                 "untiled": partial(partial, network.decode, z),
             },
             goals=(Goal("untiled", 6, "memory"), Goal("untiled", 1 / 1.15)),

@@ -35,7 +35,9 @@ def resolve(value: str | Variant, table: Mapping[str, Variant], name: str) -> Va
     if callable(value):
         return value
     if not isinstance(value, str) or value not in table:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, table))}, or a class or function; got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, table))}; got {value!r} (a class or function will do too)"
+        )
     return table[value]
 
 

@@ -14,7 +14,7 @@ PUBLIC = {
     "attention": "available_backends axial_positions AxialRoPE global_attention neighborhood_attention_2d "
     "resolve_backend resolve_global_backend rotate shifted_window_attention_2d",
     "autoencoders": "Design DiagonalGaussian feature_balance feature_magnitudes Imbalance load_autoencoder "
-    "save_diffusers SDVAE SimVAE",
+    "Locality save_diffusers SDVAE SimVAE WHOLE",
     "transformers": "HourglassTransformer latent_pmrf_hdit Level load_k_diffusion_weights pmrf_controlled_hdit "
     "pmrf_hdit PRESETS",
     "estimators": "difface_swinir elir_rrdb RRDB load_swinir_weights pmrf_swinir SwinIR UNet",

@@ -2,66 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pmrf_blocks.autoencoders.blocks import BLOCKS, PixelAttention, ResBlock
-from pmrf_blocks.autoencoders.norms import NORMS, norm_silu
-from pmrf_blocks.autoencoders.resize import UPSAMPLERS, Downsample, ResidualConv
-from pmrf_blocks.kernels import is_plain
+from pmrf_blocks.autoencoders.design import Design
 
-MIDDLES = ("conv", "attention")
-RESIZES = ("fused", "separate")
-Step = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Design:
-    """The choices of the paper's ablation; the defaults are Sim-VAE's."""
-
-    norm: str = "layer"
-    norm_groups: int = 32
-    middle: str = "conv"
-    resize: str = "fused"
-    upsample: str = "nearest"
-    block: str = "simple"
-    residual: bool = False
-
-    def __post_init__(self) -> None:
-        for name, valid in (
-            ("norm", NORMS), ("middle", MIDDLES), ("resize", RESIZES), ("upsample", UPSAMPLERS), ("block", BLOCKS),
-        ):  # fmt: skip
-            if getattr(self, name) not in valid:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, valid))}; got {getattr(self, name)!r}")
-        if self.norm_groups < 1:
-            raise ValueError(f"norm_groups must be at least 1; got {self.norm_groups}")
-
-    def make_norm(self, channels: int) -> nn.Module:
-        return NORMS[self.norm](channels, self.norm_groups)
-
-    def make_conv(self, in_channels: int, out_channels: int, *, carried: int | None = None) -> nn.Conv2d:
-        """The first or the last convolution of a network; see ResidualConv."""
-        if self.residual:
-            return ResidualConv(in_channels, out_channels, carried=carried)
-        return nn.Conv2d(in_channels, out_channels, 3, padding=1)
-
-    def make_blocks(self, in_channels: int, out_channels: int, count: int) -> nn.ModuleList:
-        """`count` residual blocks, the first of which changes the channels."""
-        widths = [in_channels] + [out_channels] * count
-        return nn.ModuleList(BLOCKS[self.block](a, b, self.make_norm) for a, b in itertools.pairwise(widths))
-
-
-def run_step(step: Step, x: Tensor, before: Step | None) -> Tensor:
-    """step(x), where nothing but the step `before`, if any, made x for it: without gradients x may be overwritten."""
-    if isinstance(step, ResBlock) and step.may_overwrite(x) and isinstance(before, nn.Module) and is_plain(before):
-        return step.overwrite(x)  # no hook kept what the layer before it made
-    return step(x)
+Prepare = Callable[[int, Tensor], Tensor]
 
 
 class Chain(nn.Module):
@@ -70,16 +19,19 @@ class Chain(nn.Module):
 
     gradient_checkpointing = False
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[nn.Module]:
         """The layers in their order, down to residual blocks and resizing layers."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.run(self.steps(), x)
+
+    def run(self, layers: Iterable[nn.Module], x: Tensor, prepare: Prepare = lambda i, x: x) -> Tensor:
+        """x (B, C, H, W) through `layers`, each of which gets prepare(its number, what the one before it made)."""
         again = self.gradient_checkpointing and torch.is_grad_enabled()
-        before = None
-        for step in self.steps():
-            x = checkpoint(step, x, use_reentrant=False) if again else run_step(step, x, before)
-            before = step
+        for i, layer in enumerate(layers):
+            x = prepare(i, x)
+            x = checkpoint(layer, x, use_reentrant=False) if again else layer(x)
         return x
 
 
@@ -93,24 +45,25 @@ class Level(Chain):
             if layer is not None:
                 self.add_module(name, layer)
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[nn.Module]:
         yield from self.resnets
         yield from (layer for name, layer in self.named_children() if name != "resnets")
 
 
 class Middle(Chain):
-    """`blocks` layers at the lowest resolution: residual blocks, the second of them self-attention if asked for."""
+    """`blocks` layers at the lowest resolution: residual blocks, the second of them another layer if asked for."""
 
     def __init__(self, channels: int, blocks: int, design: Design) -> None:
         super().__init__()
-        attention = design.middle == "attention"
-        if attention and blocks < 2:
-            raise ValueError(f"middle 'attention' needs middle_blocks of at least 2; got {blocks}")
-        self.resnets = design.make_blocks(channels, channels, blocks - attention)
-        if attention:
-            self.attentions = nn.ModuleList([PixelAttention(channels, design.make_norm)])
+        special = design.middle != "conv"
+        if special and blocks < 2:
+            raise ValueError(f"middle {design.middle!r} needs middle_blocks of at least 2; got {blocks}")
+        self.resnets = design.make_blocks(channels, channels, blocks - special)
+        layer = design.make_middle(channels)
+        if layer is not None:
+            self.attentions = nn.ModuleList([layer])  # the published name, whatever the layer
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[nn.Module]:
         yield self.resnets[0]
         yield from getattr(self, "attentions", ())
         yield from self.resnets[1:]
@@ -123,28 +76,25 @@ class Encoder(Chain):
         self, in_channels: int, out_channels: int, channels: Sequence[int], blocks: int, middle: int, design: Design
     ) -> None:
         super().__init__()
-        separate = design.resize == "separate"
-        down = partial(Downsample, asymmetric=separate, residual=design.residual)
         self.conv_in = design.make_conv(in_channels, channels[0])
         self.down_blocks = nn.ModuleList()
         for i, width in enumerate(channels):
-            before = channels[max(i - 1, 0)] if separate else width
-            last = i + 1 == len(channels)
-            resize = None if last else down(width, width if separate else channels[i + 1])
+            before = channels[max(i - 1, 0)] if design.separate else width
+            resize = None
+            if i + 1 < len(channels):
+                resize = design.make_downsample(width, width if design.separate else channels[i + 1])
             self.down_blocks.append(Level(design.make_blocks(before, width, blocks), downsampler=resize))
         self.mid_block = Middle(channels[-1], middle, design)
-        if design.block == "sd":
-            self.conv_norm_out = design.make_norm(channels[-1])
+        if design.normalises_output:
+            self.conv_norm_out, self.conv_act = design.make_norm(channels[-1]), nn.SiLU()
         self.conv_out = design.make_conv(channels[-1], out_channels, carried=out_channels // 2)  # the mean
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[nn.Module]:
         yield self.conv_in
         for level in self.down_blocks:
             yield from level.steps()  # type: ignore[operator]
         yield from self.mid_block.steps()
-        if hasattr(self, "conv_norm_out"):
-            yield partial(norm_silu, self.conv_norm_out)
-        yield self.conv_out
+        yield from _last(self)
 
 
 class Decoder(Chain):
@@ -154,26 +104,28 @@ class Decoder(Chain):
         self, in_channels: int, out_channels: int, channels: Sequence[int], blocks: int, middle: int, design: Design
     ) -> None:
         super().__init__()
-        separate = design.resize == "separate"
         widths = list(reversed(channels))
         self.conv_in = design.make_conv(in_channels, widths[0])
         self.mid_block = Middle(widths[0], middle, design)
         self.up_blocks = nn.ModuleList()
         for i, width in enumerate(widths):
-            before = widths[max(i - 1, 0)] if separate else width
-            last = i + 1 == len(widths)
-            up = partial(UPSAMPLERS[design.upsample], residual=design.residual)
-            resize = None if last else up(width, width if separate else widths[i + 1])
+            before = widths[max(i - 1, 0)] if design.separate else width
+            resize = None
+            if i + 1 < len(widths):
+                resize = design.make_upsample(width, width if design.separate else widths[i + 1])
             self.up_blocks.append(Level(design.make_blocks(before, width, blocks), upsampler=resize))
-        if design.block == "sd":
-            self.conv_norm_out = design.make_norm(widths[-1])
+        if design.normalises_output:
+            self.conv_norm_out, self.conv_act = design.make_norm(widths[-1]), nn.SiLU()
         self.conv_out = design.make_conv(widths[-1], out_channels)
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[nn.Module]:
         yield self.conv_in
         yield from self.mid_block.steps()
         for level in self.up_blocks:
             yield from level.steps()  # type: ignore[operator]
-        if hasattr(self, "conv_norm_out"):
-            yield partial(norm_silu, self.conv_norm_out)
-        yield self.conv_out
+        yield from _last(self)
+
+
+def _last(network: Encoder | Decoder) -> Iterator[nn.Module]:
+    """What stands after the last level or middle."""
+    yield from (layer for name, layer in network.named_children() if name in ("conv_norm_out", "conv_act", "conv_out"))

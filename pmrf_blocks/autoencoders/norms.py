@@ -8,39 +8,38 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.kernels import channel_layer_norm, fits, is_available, layer_norm_reference
+from pmrf_blocks.autoencoders.locality import PIXEL
 
 EPS = 1e-6
 
+Norm = Callable[[int], nn.Module]  # of the number of channels
+
 
 class ChannelLayerNorm(nn.LayerNorm):
-    """Layer norm over the channels of every pixel of (B, C, H, W) (appendix B.1, 'pixel-wise layer norm').
+    """Layer norm over the channels of every pixel (appendix B.1, 'pixel-wise layer norm').
 
-    No statistic crosses pixels, which keeps feature maps balanced and lets images be tiled exactly. On CUDA it is
-    one kernel, SiLU included.
+    No statistic crosses pixels, which keeps feature maps balanced and lets images be tiled exactly.
     """
+
+    locality = PIXEL
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=EPS)
-        self.fused = is_available()
 
-    def forward(self, x: Tensor, silu: bool = False) -> Tensor:
-        """x (B, C, H, W) normalised, then through SiLU where asked."""
-        norm = channel_layer_norm if self.fused and fits(x, self.weight, self.bias) else layer_norm_reference
-        return norm(x, self.weight, self.bias, self.eps, silu)
-
-
-def norm_silu(norm: nn.Module, x: Tensor) -> Tensor:
-    """silu(norm(x)), in one kernel where there is one."""
-    return norm(x, silu=True) if isinstance(norm, ChannelLayerNorm) else F.silu(norm(x))
+    def forward(self, x: Tensor) -> Tensor:
+        """(x - mean) / sqrt(variance + eps) * weight + bias over the channels of x (B, C, H, W), in x's dtype."""
+        # With channels_last memory both permutes are views and the norm reads rows that lie together.
+        y = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return y.permute(0, 3, 1, 2)
 
 
 def layer_norm(channels: int, groups: int) -> nn.Module:
+    """Sim-VAE's."""
     return ChannelLayerNorm(channels)
 
 
 def group_norm(channels: int, groups: int) -> nn.Module:
-    """Group norm of SD-VAE: its groups, or as many as divide a narrower layer."""
+    """SD-VAE's: of its number of groups, or as many as divide a narrower layer."""
     return nn.GroupNorm(math.gcd(groups, channels), channels, eps=EPS)
 
 

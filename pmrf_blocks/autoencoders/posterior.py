@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,11 @@ class DiagonalGaussian:
         """KL divergence to N(0, I), summed over the latent: (B,), in nats, computed in float32."""
         mean, logvar = self.mean.float(), self.logvar.float()
         return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).sum(dim=(1, 2, 3))
+
+    def nll(self, z: Tensor) -> Tensor:
+        """Negative log-likelihood of latents z (B, C, h, w), summed over the latent: (B,), in nats, in float32."""
+        mean, logvar, z = self.mean.float(), self.logvar.float(), z.float()
+        return 0.5 * (math.log(2 * math.pi) + logvar + (z - mean).square() / logvar.exp()).sum(dim=(1, 2, 3))
 
     def __repr__(self) -> str:
         return f"DiagonalGaussian(shape={tuple(self.mean.shape)}, dtype={self.mean.dtype})"

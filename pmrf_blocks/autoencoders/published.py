@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,18 @@ UPSAMPLE_METHODS = {"interpolate": "nearest", "pixel_shuffle": "pixel_shuffle"}
 
 
 def load_autoencoder(
-    path_or_repo: str | Path, *, subfolder: str = "", device: str | torch.device = "cpu"
+    path_or_repo: str | Path,
+    *,
+    subfolder: str = "",
+    device: str | torch.device = "cpu",
+    trusted_modules: Collection[str] = (),
 ) -> SimVAE | SDVAE:
     """The autoencoder in a folder or of a hub id, in eval mode: AutoencoderKL, AutoencoderKLSim, or ours.
 
     `subfolder` is where a whole pipeline keeps it ('vae' in Stable Diffusion and FLUX.1). Nothing but config.json and
     the weights is downloaded. A local folder may have the older diffusion_pytorch_model.bin, of which weights alone are
-    read. WeightsError says what is missing, damaged, or not supported.
+    read. Layers of one's own in a folder of ours are imported where `trusted_modules` names their modules. WeightsError
+    says what is missing, damaged, or not supported.
     """
     names = (CONFIG, WEIGHTS, DIFFUSERS_WEIGHTS)
     patterns = [f"{subfolder}/{name}" if subfolder else name for name in names]
@@ -51,7 +56,7 @@ def load_autoencoder(
     kind = config.get("_class_name", config.get("class"))
     ours: dict[Any, type[SimVAE]] = {"SimVAE": SimVAE, "SDVAE": SDVAE}
     if kind in ours:
-        return ours[kind].from_pretrained(folder, device=device)
+        return ours[kind].from_pretrained(folder, device=device, trusted_modules=trusted_modules)
     if kind not in READERS:
         raise WeightsError(f"{folder / CONFIG}: _class_name must be one of {', '.join(READERS)}; got {kind!r}")
     weights = folder / DIFFUSERS_WEIGHTS
@@ -145,7 +150,11 @@ def save_diffusers(model: SimVAE, folder: str | Path) -> None:
             "use_quant_conv": own["quant_conv"],
             "use_post_quant_conv": own["quant_conv"],
         }
-    elif (design.block, design.resize, design.middle, own["quant_conv"]) == ("simple", "fused", "conv", False):
+    elif (
+        (design.block, design.resize, design.middle, own["quant_conv"]) == ("simple", "fused", "conv", False)
+        and isinstance(design.norm, str)
+        and isinstance(design.upsample, str)
+    ):
         method = {ours: theirs for theirs, ours in UPSAMPLE_METHODS.items()}[design.upsample]
         config = {
             "_class_name": "AutoencoderKLSim",

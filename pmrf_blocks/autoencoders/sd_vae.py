@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pmrf_blocks.autoencoders.blocks import Block
+from pmrf_blocks.autoencoders.design import MiddleLayer
+from pmrf_blocks.autoencoders.norms import Norm
+from pmrf_blocks.autoencoders.resize import Resize
 from pmrf_blocks.autoencoders.sim_vae import SimVAE
 
 
@@ -21,12 +25,13 @@ class SDVAE(SimVAE):
         channels: Sequence[int] = (128, 256, 512, 512),
         blocks_per_level: int = 2,
         middle_blocks: int = 3,
-        norm: str = "group",
+        norm: str | Norm = "group",
         norm_groups: int = 32,
-        middle: str = "attention",
-        resize: str = "separate",
-        upsample: str = "nearest",
-        block: str = "sd",
+        middle: str | MiddleLayer = "attention",
+        resize: str | tuple[Resize, Resize] = "separate",
+        upsample: str | Resize = "nearest",
+        block: str | Block = "sd",
+        residual: bool = False,
         quant_conv: bool = False,
         image_channels: int = 3,
         scaling_factor: float = 1.0,
@@ -43,6 +48,7 @@ class SDVAE(SimVAE):
             resize=resize,
             upsample=upsample,
             block=block,
+            residual=residual,
             quant_conv=quant_conv,
             image_channels=image_channels,
             scaling_factor=scaling_factor,

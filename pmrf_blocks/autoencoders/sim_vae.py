@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import warnings
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.autoencoders.networks import Decoder, Design, Encoder, Step
+from pmrf_blocks.autoencoders.blocks import Block
+from pmrf_blocks.autoencoders.design import Design, MiddleLayer
+from pmrf_blocks.autoencoders.networks import Chain, Decoder, Encoder
+from pmrf_blocks.autoencoders.norms import Norm
 from pmrf_blocks.autoencoders.posterior import DiagonalGaussian
+from pmrf_blocks.autoencoders.resize import Resize
 from pmrf_blocks.autoencoders.tiling import run_tiled
 from pmrf_blocks.pretrained import Pretrained
 
@@ -22,11 +28,15 @@ class SimVAE(nn.Module, Pretrained):
         channels: width of each level, from full resolution down; each further level halves the image.
         blocks_per_level: residual blocks a level in the encoder; the decoder has one more.
         middle_blocks: layers at the lowest resolution, in encoder and decoder each.
-        norm: 'layer' (over the channels of a pixel) or 'group' (of norm_groups groups).
-        middle: 'conv', or 'attention' (the second of the middle's layers is self-attention).
-        resize: 'fused' (the resizing layer changes the channels) or 'separate' (the block after it does).
-        upsample: 'nearest' (then convolution) or 'pixel_shuffle'.
-        block: 'simple' (one norm, one activation) or 'sd' (two of each, and one more before the last convolution).
+        norm: 'layer' (over the channels of a pixel), 'group' (of norm_groups groups), or a class or function of the
+            number of channels.
+        middle: 'conv', 'attention' (the second of the middle's layers is self-attention), or what makes that second
+            layer of the number of channels.
+        resize: 'fused' (the resizing layer changes the channels), 'separate' (the block after it does), or two classes
+            or functions of (in_channels, out_channels), which halve and double the image and change the channels.
+        upsample: 'nearest' (then convolution), 'pixel_shuffle', or a class or function of (in_channels, out_channels).
+        block: 'simple' (one norm, one activation), 'sd' (two of each, and one more before the last convolution), or a
+            class or function of (in_channels, out_channels, norm), norm itself a function of the channels.
         residual: shortcuts without parameters around each resizing layer, the first and the last convolution: pixels
             of a square become channels, or channels pixels, averaged or repeated (DC-AE's; no part of the paper).
         quant_conv: 1x1 convolutions on the moments and before the decoder, as in SD-VAE's first releases.
@@ -43,12 +53,12 @@ class SimVAE(nn.Module, Pretrained):
         channels: Sequence[int] = (128, 256, 512, 512),
         blocks_per_level: int = 2,
         middle_blocks: int = 3,
-        norm: str = "layer",
+        norm: str | Norm = "layer",
         norm_groups: int = 32,
-        middle: str = "conv",
-        resize: str = "fused",
-        upsample: str = "nearest",
-        block: str = "simple",
+        middle: str | MiddleLayer = "conv",
+        resize: str | tuple[Resize, Resize] = "fused",
+        upsample: str | Resize = "nearest",
+        block: str | Block = "simple",
         residual: bool = False,
         quant_conv: bool = False,
         image_channels: int = 3,
@@ -89,32 +99,69 @@ class SimVAE(nn.Module, Pretrained):
     def gradient_checkpointing(self, on: bool) -> None:
         self.encoder.gradient_checkpointing = self.decoder.gradient_checkpointing = on
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights: of the first parameter or buffer of floating-point numbers, float32 where there is none."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """Of the weights."""
+        return next(
+            (tensor.device for tensor in itertools.chain(self.parameters(), self.buffers())), torch.device("cpu")
+        )
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """How many numbers the weights are, or those that gradients are taken of."""
+        return sum(weight.numel() for weight in self.parameters() if weight.requires_grad or not only_trainable)
+
     def encode(self, x: Tensor) -> DiagonalGaussian:
-        """Posterior over latents (B, C, ceil(H / f), ceil(W / f)) of images (B, 3, H, W) in [-1, 1]."""
+        """Posterior over latents (B, C, ceil(H / f), ceil(W / f)) of images (B, 3, H, W) in [-1, 1].
+
+        ValueError for another shape, or another dtype than the weights' where autocast does not cast.
+        """
         return DiagonalGaussian(self._quantize(self.encoder(self._padded(x))))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images (B, 3, f * h, f * w), about [-1, 1] and not clipped, of latents (B, C, h, w)."""
+        """Images (B, 3, f * h, f * w), about [-1, 1] and not clipped, of latents (B, C, h, w); errors as encode()."""
         self._check_latent(z)
         return self.decoder(self._dequantize(z))
 
-    def encode_tiled(self, x: Tensor, tile: int = 256) -> DiagonalGaussian:
+    def encode_tiled(
+        self, x: Tensor, tile: int = 256, *, before_layer: Callable[[], object] | None = None
+    ) -> DiagonalGaussian:
         """encode(x), computed for tile x tile pixels at a time: memory is bounded whatever the image.
 
-        Equal to encode(x) but for rounding; with group norm or attention it cannot be, and a RuntimeWarning says so.
+        Equal to encode(x) but for rounding. Where a layer sees the whole image (group norm, attention, a layer of one's
+        own that states no locality) it cannot be: a RuntimeWarning names the layer, and overlapping tiles are blended.
+        `before_layer` is called before each layer of a tile, such as kernels.give_back_memory. ValueError for a tile
+        of less than one latent.
         """
         if tile < self.downsampling:
             raise ValueError(f"tile must be at least {self.downsampling} pixels; got {tile}")
-        steps: list[Step] = [*self.encoder.steps(), *self._optional("quant_conv")]
-        return DiagonalGaussian(run_tiled(steps, self._padded(x), tile=tile // self.downsampling, name="encode_tiled"))
+        layers = [*self.encoder.steps(), *self._optional("quant_conv")]
+        x, tile = self._padded(x), tile // self.downsampling
+        return DiagonalGaussian(self._tiled("encode_tiled", self.encoder, layers, x, tile, before_layer))
 
-    def decode_tiled(self, z: Tensor, tile: int = 32) -> Tensor:
+    def decode_tiled(self, z: Tensor, tile: int = 32, *, before_layer: Callable[[], object] | None = None) -> Tensor:
         """decode(z), computed for tile x tile latents at a time; exact where encode_tiled is."""
         self._check_latent(z)
         if tile < 1:
             raise ValueError(f"tile must be at least 1 latent; got {tile}")
-        steps: list[Step] = [*self._optional("post_quant_conv"), *self.decoder.steps()]
-        return run_tiled(steps, z, tile=tile * self.downsampling, name="decode_tiled")
+        layers = [*self._optional("post_quant_conv"), *self.decoder.steps()]
+        return self._tiled("decode_tiled", self.decoder, layers, z, tile * self.downsampling, before_layer)
+
+    def _tiled(
+        self, name: str, network: Chain, layers: Sequence[nn.Module], x: Tensor, tile: int,
+        before_layer: Callable[[], object] | None,
+    ) -> Tensor:  # fmt: skip
+        def warn(layer: nn.Module, reason: str) -> None:
+            place = next(place for place, module in self.named_modules() if module is layer)
+            message = f"{name} is not exact here, and seams are blended: {place} ({type(layer).__name__}): {reason}"
+            warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+        return run_tiled(network, layers, x, tile=tile, warn=warn, before_layer=before_layer)
 
     def _padded(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.image_channels:
@@ -131,9 +178,8 @@ class SimVAE(nn.Module, Pretrained):
     def _check_values(self, x: Tensor, name: str) -> None:
         if 0 in x.shape[-2:]:
             raise ValueError(f"{name} must have at least one pixel; got {tuple(x.shape)}")
-        dtype = self.encoder.conv_in.weight.dtype
-        if not (x.dtype == dtype or (x.is_floating_point() and torch.is_autocast_enabled(x.device.type))):
-            raise ValueError(f"{name} must be {dtype} as the weights are; got {x.dtype}")
+        if not (x.dtype == self.dtype or (x.is_floating_point() and torch.is_autocast_enabled(x.device.type))):
+            raise ValueError(f"{name} must be {self.dtype} as the weights are; got {x.dtype}")
 
     def _optional(self, name: str) -> tuple[nn.Module, ...]:
         return (getattr(self, name),) if hasattr(self, name) else ()

@@ -21,7 +21,7 @@ from pmrf_blocks.pretrained import plain_class
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RULE_MODULES = ("linear", "transformers")  # of this package; imported by the first optimize()
+RULE_MODULES = ("linear", "transformers", "autoencoders")  # of this package; imported by the first optimize()
 
 
 def always(module: nn.Module) -> str | None:

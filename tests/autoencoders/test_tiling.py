@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pmrf_blocks.autoencoders import SDVAE, SimVAE
 from pmrf_blocks.autoencoders.blocks import PixelAttention
-from pmrf_blocks.autoencoders.tiling import _blended, halo, output_size, tiled_part
+from pmrf_blocks.autoencoders.networks import Chain
+from pmrf_blocks.autoencoders.tiling import Tiles, halo, output_size, tiled_part
 
 TINY = {"channels": (4, 8, 8), "blocks_per_level": 1, "middle_blocks": 2}
 EXACT = [
@@ -130,7 +131,7 @@ def test_blending_weights_sum_to_one(height, width, tile):
     pixelwise = torch.nn.Conv2d(2, 3, 1).double()
     x = torch.randn(1, 2, height, width, dtype=torch.float64)
     with torch.no_grad():
-        torch.testing.assert_close(_blended([pixelwise], x, tile), pixelwise(x))
+        torch.testing.assert_close(Tiles(Chain(), [pixelwise]).blended(x, tile), pixelwise(x))
 
 
 def test_bad_tiles():
@@ -144,6 +145,7 @@ MEMORY = textwrap.dedent(
     """
     import re, torch
     from pmrf_blocks.autoencoders import SimVAE
+    from pmrf_blocks.kernels import give_back_memory
     torch.set_num_threads(1)
     vae = SimVAE(4, channels=(16, 4), blocks_per_level=1, middle_blocks=1).eval()
 
@@ -153,7 +155,7 @@ MEMORY = textwrap.dedent(
         return int(re.search(r"VmHWM:\\s*(\\d+) kB", status)[1]) - y.numel() * 4 // 1024
 
     def tiled(z):
-        return vae.decode_tiled(z, tile=32)
+        return vae.decode_tiled(z, tile=32, before_layer=give_back_memory)
 
     with torch.no_grad():  # a process's peak only grows, so the smallest comes first
         print(peak(tiled, 32), peak(tiled, 256), peak(vae.decode, 256))

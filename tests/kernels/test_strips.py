@@ -1,5 +1,6 @@
 """Layers by strips of rows against the same layers at once."""
 
+import copy
 from unittest.mock import patch
 
 import pytest
@@ -8,13 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pmrf_blocks.autoencoders import SDVAE, SimVAE, strips
+from pmrf_blocks.autoencoders import SDVAE, SimVAE
 from pmrf_blocks.autoencoders.blocks import BLOCKS
+from pmrf_blocks.autoencoders.design import Design
+from pmrf_blocks.autoencoders.networks import Decoder
 from pmrf_blocks.autoencoders.norms import ChannelLayerNorm
-from pmrf_blocks.autoencoders.resize import NearestUpsample, convolve_doubled
+from pmrf_blocks.autoencoders.resize import NearestUpsample
+from pmrf_blocks.kernels import optimize, strips
+from pmrf_blocks.kernels.autoencoders import InPlaceBlock
+from pmrf_blocks.kernels.doubling import convolve_doubled
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 5e-2}
 DTYPES = st.sampled_from(list(TOLERANCES))
+
+
+def optimized(model):
+    optimize(model)
+    return model
 
 
 def with_strips(size, call):
@@ -54,6 +65,8 @@ def test_overwriting_a_block_s_input_gives_its_output_there(kind, shape, size, d
     channels = shape[1]
     block, x = seeded(lambda: BLOCKS[kind](channels, channels, ChannelLayerNorm), shape, dtype)
     expected = block(x)
+    optimize(block)
+    close(block(x), expected, dtype)
     if trimmed:  # as tiles are: with gaps between the rows
         given = torch.zeros(shape[0], shape[2] + 2, shape[3] + 3, channels, dtype=dtype).permute(0, 3, 1, 2)
         given[:, :, 1:-1, 2:-1] = x
@@ -87,13 +100,14 @@ def test_strips_are_all_rows_in_order(height, size, overhang):
 @torch.no_grad()
 def test_networks_in_strips(kind, small_strips, monkeypatch):
     vae = kind(4, channels=(8, 16), norm="layer", middle="conv").eval().to(memory_format=torch.channels_last)
+    plain = copy.deepcopy(vae)
+    optimize(vae)
     x = (2 * torch.rand(2, 3, 24, 40) - 1).to(memory_format=torch.channels_last)
     given = x.clone()
     calls = []
     with monkeypatch.context() as spying:
-        overwrite = BLOCKS["simple"].overwrite
-        for block in BLOCKS.values():
-            spying.setattr(block, "overwrite", lambda *both: calls.append(both) or overwrite(*both))
+        overwrite = InPlaceBlock.overwrite
+        spying.setattr(InPlaceBlock, "overwrite", lambda *both: calls.append(both) or overwrite(*both))
         z = vae.encode(x).mode()
         kept = z.clone()
         y, tiled = vae.decode(z), vae.decode_tiled(z, tile=6)
@@ -104,11 +118,13 @@ def test_networks_in_strips(kind, small_strips, monkeypatch):
     close(z, vae.encode(x).mode(), torch.float32)
     close(y, vae.decode(z), torch.float32)
     close(tiled, y, torch.float32)
+    close(plain.encode(x).mode(), z, torch.float32)
+    close(plain.decode(z), y, torch.float32)
 
 
 @torch.no_grad()
 def test_what_a_hook_keeps_is_not_overwritten(small_strips):
-    vae = SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last)
+    vae = optimized(SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last))
     x = torch.rand(1, 3, 16, 16).to(memory_format=torch.channels_last)
     kept, handles = [], []
     block = vae.encoder.down_blocks[0].resnets[0]
@@ -124,7 +140,7 @@ def test_what_a_hook_keeps_is_not_overwritten(small_strips):
 
 def test_where_a_block_may_overwrite(small_strips):
     def block(channels=8, norm=ChannelLayerNorm):
-        return BLOCKS["simple"](8, channels, norm)
+        return optimized(BLOCKS["simple"](8, channels, norm))
 
     x = torch.rand(1, 8, 6, 6).to(memory_format=torch.channels_last)
     plain = block()
@@ -142,11 +158,14 @@ def test_where_a_block_may_overwrite(small_strips):
         wrapped = block()
         wrapped.conv1 = nn.utils.parametrizations.weight_norm(wrapped.conv1)
         assert not wrapped.may_overwrite(x)
+        wider = block()
+        wider.conv2 = nn.Conv2d(8, 8, 3, padding=2, dilation=2)
+        assert not wider.may_overwrite(x)
 
 
 @torch.no_grad()
 def test_what_hooks_on_all_modules_keep_is_not_overwritten(small_strips):
-    vae = SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last)
+    vae = optimized(SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last))
     kept = []
     handle = nn.modules.module.register_module_forward_hook(
         lambda module, inputs, y: kept.append((y, y.clone())) if torch.is_tensor(y) else None
@@ -162,7 +181,7 @@ def test_what_hooks_on_all_modules_keep_is_not_overwritten(small_strips):
 @pytest.mark.filterwarnings("ignore")  # tracing is deprecated, and used
 @torch.no_grad()
 def test_a_trace_serves_other_sizes(small_strips):
-    vae = SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last)
+    vae = optimized(SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last))
     small, large = (torch.rand(1, 3, size, size).to(memory_format=torch.channels_last) for size in (16, 32))
     traced = torch.jit.trace(vae.encoder, small, check_trace=False)
     close(traced(large), vae.encoder(large), torch.float32)
@@ -171,4 +190,20 @@ def test_a_trace_serves_other_sizes(small_strips):
 @torch.no_grad()
 def test_small_maps_are_left_whole():
     x = torch.rand(1, 8, 6, 6).to(memory_format=torch.channels_last)
-    assert not BLOCKS["simple"](8, 8, ChannelLayerNorm).may_overwrite(x)
+    assert not optimized(BLOCKS["simple"](8, 8, ChannelLayerNorm)).may_overwrite(x)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    kernel=st.sampled_from([1, 3, 5]),
+    stride=st.integers(1, 2),
+    groups=st.sampled_from([1, 2]),
+    dilation=st.integers(1, 2),
+)
+@torch.no_grad()
+def test_crops_go_through_any_convolution(kernel, stride, groups, dilation):
+    """Only plain 3x3 convolutions are done by strips; all others are what they are."""
+    conv = nn.Conv2d(4, 4, kernel, stride=stride, padding=dilation * (kernel // 2), dilation=dilation, groups=groups)
+    network = optimized(Decoder(4, 3, (4,), 1, 1, Design()))
+    x = torch.randn(1, 4, 12, 14)[..., 1:-1, 2:-1]
+    close(with_strips(300, lambda: network.run([conv], x)), conv(x), torch.float32)

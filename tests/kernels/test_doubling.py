@@ -4,7 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pmrf_blocks.autoencoders.resize import NearestUpsample, convolve_doubled, folds
+from pmrf_blocks.autoencoders.resize import NearestUpsample
+from pmrf_blocks.kernels import optimize
+from pmrf_blocks.kernels.doubling import convolve_doubled, folds
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}
 
@@ -32,8 +34,11 @@ def test_the_folded_form_is_the_plain_one(shape, channels, dtype, last, bias):
 
 def test_large_maps_of_plain_convolutions_are_folded_without_gradients(monkeypatch):
     calls = []
-    monkeypatch.setattr("pmrf_blocks.autoencoders.resize.convolve_doubled", lambda *given: calls.append(given))
+    monkeypatch.setattr("pmrf_blocks.kernels.autoencoders.convolve_doubled", lambda *given: calls.append(given))
     layer, x = NearestUpsample(2, 3), torch.randn(1, 2, 32, 32)
+    with torch.no_grad():
+        layer(x)
+    optimize(layer)
     layer(x)
     assert not calls
     with torch.no_grad():
@@ -50,12 +55,14 @@ def test_what_wraps_or_hooks_the_convolution_is_heeded():
     assert not folds(x.to("meta"), layer.conv)
     layer.conv.register_forward_hook(lambda *_: None)
     assert not folds(x, layer.conv)
-    assert not folds(x, torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(2, 3, 3)))
+    assert not folds(x, torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(2, 3, 3, padding=1)))
+    assert not folds(x, torch.nn.Conv2d(2, 3, 5, padding=2))
 
 
 def test_weights_under_vmap():
     x = torch.randn(2, 1, 2, 24, 24)
     layer = NearestUpsample(2, 3)
+    optimize(layer)
     with torch.no_grad():
         both = torch.func.vmap(layer)(x)
         torch.testing.assert_close(both, torch.stack([layer(one) for one in x]), rtol=1e-5, atol=1e-5)

@@ -9,17 +9,28 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 Span = tuple[int, int]  # first and one past the last row, or column
 
 LARGE = 2**24  # bytes: from about here on malloc hands freed blocks back, and the next one is cleared again
-STRIP = 2**23  # bytes: within a processor's last cache, and few enough strips that convolutions stay efficient
+STRIP = 2**23  # bytes: within a CPU's last cache, and few enough strips that convolutions stay efficient
 
 
 def is_large(x: Tensor) -> bool:
     """Whether strips pay. What is traced or compiled may serve other sizes, and is never large."""
     return not torch.jit.is_tracing() and not torch.compiler.is_compiling() and _bytes(x) >= LARGE
+
+
+def is_standard(conv: nn.Module) -> bool:
+    """Whether this is the convolution that convolve_rows() computes: plain, 3x3, of stride 1 and padding 1."""
+    return (
+        type(conv) is nn.Conv2d
+        and conv.kernel_size == (3, 3)
+        and conv.stride == conv.dilation == conv.padding == (1, 1)
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+    )
 
 
 def strips(x: Tensor, overhang: int = 0) -> Iterator[Span]:
