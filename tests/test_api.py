@@ -26,8 +26,9 @@ PUBLIC = {
     "RandomMask Resize SuperResolution",
     "losses": "EfficientNetLiteFeatures FeatureNetwork PerceptualLoss REAL_ESRGAN_WEIGHTS VGG19Features",
     "metrics": "bootstrap_interval efficientnet_lite0_features EfficientNetLite0 Evaluation Evaluator find_protocol "
-    "frechet_distance identity_degrees ind_rmse landmark_distance luma METRICS mmd_rbf Moments ms_ssim MS_SSIM_WEIGHTS "
-    "Protocol PROTOCOLS psnr psnr_y Score ssim Statistics structural_similarities Structural",
+    "frechet_distance identity_degrees ind_rmse landmark_distance list_metrics luma METRICS mmd_rbf Moments ms_ssim "
+    "MS_SSIM_WEIGHTS PrincipalComponents principal_components Protocol PROTOCOLS psnr psnr_y Score ssim "
+    "Statistics structural_similarities Structural",
     "data": "DataError EndlessBatches find_images IMAGE_SUFFIXES ImageDataset JoinedDataset SampleKey TarImages",
     "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
     "open_eight_bits open_image output_name picture_of save_picture shown within_limit without_suffix WRITABLE "

@@ -71,7 +71,10 @@ class Denoising(ControlledDegradation):
 
 
 class Inpainting(ControlledDegradation):
-    """Each pixel set to 0 in all channels with probability `fraction`, then noise on every pixel."""
+    """int(fraction * H * W) pixels of each image set to 0 in all channels, then noise on every pixel.
+
+    A fixed number of pixels, as PMRF's code draws them; RandomMask draws every pixel alone.
+    """
 
     def __init__(self, fraction: float = 0.9, sigma: float = 0.1) -> None:
         super().__init__(sigma)
@@ -82,8 +85,10 @@ class Inpainting(ControlledDegradation):
     def sample_parameters(
         self, shape: Shape, generator: torch.Generator, dtype: torch.dtype = torch.float32
     ) -> Parameters:
-        draw = torch.rand((shape[0], 1, *shape[-2:]), generator=generator, device=generator.device)
-        return {"masked": draw < self.fraction, **super().sample_parameters(shape, generator, dtype)}
+        batch, pixels = shape[0], shape[-2] * shape[-1]
+        order = torch.rand((batch, pixels), generator=generator, device=generator.device).argsort(1)
+        masked = torch.zeros_like(order, dtype=torch.bool).scatter_(1, order[:, : int(self.fraction * pixels)], True)
+        return {"masked": masked.view(batch, 1, *shape[-2:]), **super().sample_parameters(shape, generator, dtype)}
 
     def observe(self, x: Tensor, parameters: Parameters) -> Tensor:
         return torch.where(parameters["masked"].to(x.device), x.new_zeros(()), x)

@@ -4,6 +4,7 @@ psnr.py                psnr(), psnr_y(), ind_rmse(): errors against a reference,
 structural.py          ssim(), ms_ssim(), and both in one pass
 frechet.py             frechet_distance(), and Moments that are gathered batch by batch
 mmd.py                 mmd_rbf(), biased and unbiased
+principal.py           principal_components(): distances of few images
 identity.py            identity_degrees(), of any face embedder
 landmarks.py           landmark_distance(), of any landmark detector
 efficientnet_lite0.py  features without a download, a stand-in for Inception-v3 and DINOv2
@@ -14,6 +15,7 @@ protocols.py           named protocols, with a hash
 evaluation.py          folders measured under a protocol; image_sets.py reads them, report.py prints the numbers
 statistics.py          reference statistics in a file
 bootstrap.py           confidence intervals
+torchmetrics_classes.py  the same as classes of torchmetrics, an optional package
 """
 
 from pmrf_blocks.metrics.bootstrap import bootstrap_interval
@@ -23,9 +25,10 @@ from pmrf_blocks.metrics.frechet import Moments, frechet_distance
 from pmrf_blocks.metrics.identity import identity_degrees
 from pmrf_blocks.metrics.landmarks import landmark_distance
 from pmrf_blocks.metrics.mmd import mmd_rbf
+from pmrf_blocks.metrics.principal import PrincipalComponents, principal_components
 from pmrf_blocks.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from pmrf_blocks.metrics.psnr import ind_rmse, luma, psnr, psnr_y
-from pmrf_blocks.metrics.registry import METRICS
+from pmrf_blocks.metrics.registry import METRICS, list_metrics
 from pmrf_blocks.metrics.statistics import Statistics
 from pmrf_blocks.metrics.structural import MS_SSIM_WEIGHTS, Structural, ms_ssim, ssim, structural_similarities
 
@@ -37,6 +40,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Moments",
+    "PrincipalComponents",
     "Protocol",
     "Score",
     "Statistics",
@@ -48,9 +52,11 @@ __all__ = [
     "identity_degrees",
     "ind_rmse",
     "landmark_distance",
+    "list_metrics",
     "luma",
     "mmd_rbf",
     "ms_ssim",
+    "principal_components",
     "psnr",
     "psnr_y",
     "ssim",

@@ -49,6 +49,13 @@ class Moments:
             raise ValueError(f"a covariance needs at least 2 features; got {self.count}")
         return self._deviations / (self.count - 1)
 
+    @property
+    def deviations(self) -> Tensor:
+        """Sum of the outer products of all features' deviations from the mean, (D, D)."""
+        if self._deviations is None:
+            raise ValueError("no features were given yet")
+        return self._deviations
+
     def update(self, features: Tensor) -> None:
         """Take in a batch (B, D)."""
         features = check_features(features)
@@ -69,9 +76,8 @@ class Moments:
             raise ValueError(f"features have {len(other.mean)} dimensions where those before had {len(self._mean)}")
         total = self.count + other.count
         difference = other.mean - self._mean
-        assert other._deviations is not None
         spread = torch.outer(difference, difference) * (self.count * other.count / total)
-        self._deviations = self._deviations + other._deviations + spread
+        self._deviations = self._deviations + other.deviations + spread
         self._mean = self._mean + difference * (other.count / total)
         self.count = total
 

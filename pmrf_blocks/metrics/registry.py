@@ -60,6 +60,11 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def list_metrics() -> list[str]:
+    """Names that Evaluator and evaluate --metrics take; METRICS says what each compares and needs."""
+    return list(METRICS)
+
+
 @dataclass(frozen=True)
 class Extractor:
     """A network, ready, and its identity: name, preprocessing and digest of the weights."""

@@ -81,7 +81,7 @@ def _scales(x: Tensor, y: Tensor, data_range: float, window: list[float], scales
             x, y = (F.avg_pool2d(image, 2, padding=pad) for image in (x, y))
         a, b = x.flatten(0, 1), y.flatten(0, 1)
         # Planes are independent. On a processor they are taken as many at a time as its cache holds.
-        group = max(1, CACHE // a[0].numel()) if x.device.type == "cpu" else len(a)
+        group = max(1, CACHE // a.shape[1:].numel()) if x.device.type == "cpu" else max(1, len(a))
         parts = [_plane_means(*pair, data_range, window) for pair in zip(a.split(group), b.split(group))]
         full, contrast = (torch.cat(values).view(x.shape[:2]) for values in zip(*parts))
         result.append((full, contrast))

@@ -40,12 +40,13 @@ def test_each_is_its_formula():
 
     (noise,) = drawn(("n", x.shape))
     mask, noise_behind = drawn(("u", (2, 1, 64, 64)), ("n", x.shape))
+    threshold = mask.flatten(1).kthvalue(int(0.9 * 64 * 64) + 1).values.view(2, 1, 1, 1)
     (grey,) = drawn(("n", (2, 1, 64, 64)))
     (small,) = drawn(("n", (2, 3, 8, 8)))
     shrunk = F.interpolate(x, (8, 8), mode="bicubic", antialias=True).clamp(0, 1)
     expected = {
         Denoising(): x + 0.35 * noise,
-        Inpainting(): x * (mask >= 0.9) + 0.1 * noise_behind,
+        Inpainting(): x * (mask >= threshold) + 0.1 * noise_behind,
         Colourisation(): (x.mean(1, keepdim=True) + 0.25 * grey).expand_as(x),
         SuperResolution(): F.interpolate((shrunk + 0.05 * small).clamp(0, 1), (64, 64), mode="nearest-exact"),
     }
@@ -53,6 +54,15 @@ def test_each_is_its_formula():
         ours, target = degradation(x, generator=torch.Generator().manual_seed(3))
         torch.testing.assert_close(ours, y.clamp(0, 1), rtol=0, atol=1e-6)
         assert torch.equal(target, x)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (9, 7), (1, 1)])
+def test_inpainting_masks_a_fixed_number_of_pixels(height, width, generator):
+    y, _ = Inpainting(fraction=0.9, sigma=0.0)(torch.ones(5, 3, height, width), generator=generator)
+    assert set((y == 0).flatten(1).sum(1).tolist()) == {3 * int(0.9 * height * width)}
+    assert torch.equal(y[:, 0], y[:, 2])
+    if height > 1:
+        assert not torch.equal(y[0], y[1])
 
 
 @pytest.mark.parametrize("name", ["denoising", "inpainting", "colourisation", "super-resolution"])

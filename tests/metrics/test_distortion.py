@@ -1,5 +1,6 @@
 """Distortion against pytorch-msssim, torchmetrics and closed forms."""
 
+import kornia
 import numpy as np
 import pytest
 import pytorch_msssim
@@ -8,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from pmrf_blocks.metrics import MS_SSIM_WEIGHTS, ind_rmse, luma, ms_ssim, psnr, psnr_y, ssim, structural_similarities
+from pmrf_blocks.metrics import (
+    MS_SSIM_WEIGHTS,
+    identity_degrees,
+    ind_rmse,
+    landmark_distance,
+    luma,
+    ms_ssim,
+    psnr,
+    psnr_y,
+    ssim,
+    structural_similarities,
+)
 
 
 def pair(*shape, noise=0.1, dtype=torch.float64):
@@ -33,6 +45,21 @@ def test_ssim_is_its_peers():
     _, whole = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none", return_full_image=True)
     inside = whole[..., 5:-5, 5:-5]  # it reflects at the border, we take windows wholly inside
     torch.testing.assert_close(ssim(x, y), inside.mean((1, 2, 3)), rtol=1e-6, atol=1e-6)
+
+
+def test_ssim_is_kornias():
+    x, y = pair(2, 3, 40, 33, dtype=torch.float32)
+    peer = kornia.metrics.ssim(x, y, 11, max_val=1.0, padding="valid").mean((1, 2, 3))
+    torch.testing.assert_close(ssim(x, y), peer, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", [psnr, psnr_y, ssim, ms_ssim, ind_rmse])
+def test_no_images_have_no_values(metric):
+    assert metric(*torch.zeros(2, 0, 3, 176, 180)).shape == (0,)
+    for values in structural_similarities(*torch.zeros(2, 0, 3, 176, 180)):
+        assert values.shape == (0,)
+    assert identity_degrees(*torch.zeros(2, 0, 128)).shape == (0,)
+    assert landmark_distance(*torch.zeros(2, 0, 68, 2)).shape == (0,)
 
 
 @pytest.mark.parametrize("size", [(176, 176), (179, 181)])

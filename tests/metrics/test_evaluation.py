@@ -3,8 +3,6 @@
 import gc
 import json
 import math
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -13,15 +11,12 @@ from PIL import Image
 
 from pmrf_blocks.metrics import frechet_distance, mmd_rbf, ms_ssim, psnr, ssim
 from pmrf_blocks.metrics import registry as registry_module
-from pmrf_blocks.metrics.bootstrap import bootstrap_interval
 from pmrf_blocks.metrics.evaluation import Evaluator
 from pmrf_blocks.metrics.image_sets import ImageSetError, batches, find_set, read
-from pmrf_blocks.metrics.iqa import IQAMetric
 from pmrf_blocks.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from pmrf_blocks.metrics.registry import METRICS, Extractor
 from pmrf_blocks.metrics.report import FORMATS, per_image, render
 from pmrf_blocks.metrics.statistics import Statistics
-from pmrf_blocks.metrics.weights import Unavailable
 
 SETTINGS = {"resamples": 100, "seed": 0}
 PLAIN = Protocol("plain", ("psnr", "ssim"))
@@ -259,19 +254,6 @@ def test_what_is_held_does_not_grow_with_the_set(tmp_path, small_extractor):
     assert max(alive[24:]) <= max(alive[4:24]) + 8
 
 
-def test_bootstrap_covers_the_mean_of_a_known_distribution(generator):
-    inside = 0
-    for _ in range(200):
-        values = torch.randn(40, generator=generator)
-        low, high = bootstrap_interval(values, generator=generator, resamples=200)
-        inside += low <= 0.0 <= high
-    assert 0.88 <= inside / 200 <= 0.98
-    seeds = [bootstrap_interval(values, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
-    assert seeds[0] == seeds[1] != seeds[2]
-    with pytest.raises(ValueError, match="at least 2 values"):
-        bootstrap_interval(values[:1], generator=generator)
-
-
 def test_protocols_are_frozen_by_their_hash():
     assert all(name in METRICS for protocol in PROTOCOLS.values() for name in protocol.metrics)
     assert len({protocol.digest for protocol in PROTOCOLS.values()}) == len(PROTOCOLS)
@@ -280,31 +262,6 @@ def test_protocols_are_frozen_by_their_hash():
         find_protocol("mine")
     with pytest.raises(ValueError, match="bits must be one of 8; got 16"):
         Protocol("a", (), bits=16)
-
-
-def test_pyiqa_is_asked_by_its_own_names(monkeypatch):
-    calls = []
-
-    def create_metric(name, *, device, **options):
-        calls.append((name, options))
-        if name == "musiq":
-            raise OSError("no route to the hub")
-        return lambda x, y=None: (x - (0 if y is None else y)).mean()[None, None]
-
-    fake = types.SimpleNamespace(create_metric=create_metric, __version__="0.0")
-    monkeypatch.setitem(sys.modules, "pyiqa", fake)
-    lpips = IQAMetric("lpips", weights={}, device=torch.device("cpu"))
-    x = torch.rand(2, 3, 4, 4)
-    torch.testing.assert_close(lpips(x, 0 * x), x.double().mean((1, 2, 3)), check_dtype=False)
-    assert lpips.identity == "pyiqa 0.0, lpips"
-    assert calls == [("lpips", {})]
-    with pytest.raises(Unavailable, match=r"pyiqa could not build musiq \(OSError: no route to the hub\)"):
-        IQAMetric("musiq", weights={}, device=torch.device("cpu"))
-    IQAMetric("clip_iqa", weights={"clip_iqa": __file__}, device=torch.device("cpu"))
-    assert calls[-1] == ("clipiqa", {"pretrained_model_path": __file__})
-    monkeypatch.setitem(sys.modules, "pyiqa", None)
-    with pytest.raises(Unavailable, match=r"install pmrf-blocks\[iqa\]"):
-        IQAMetric("lpips", weights={}, device=torch.device("cpu"))
 
 
 def test_ms_ssim_of_fewer_scales_by_protocol(tmp_path):

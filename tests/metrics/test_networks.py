@@ -89,6 +89,28 @@ def test_peaks_of_heatmaps():
     assert found[0, 1].tolist() == [0.25, 7.75]
 
 
+def scripts_peaks(heatmaps):
+    """Of one image (K, 64, 64), from the description of VQFR's script: one flat index, whole images at the border."""
+    flat = heatmaps.flatten(1).numpy()
+    rows, index = np.arange(len(flat)), flat.argmax(1)
+    lower = flat[rows, 4095] if (index + 64 >= 4096).any() else flat[rows, index + 64]
+    upper = flat[rows, 0] if (index - 64 <= 0).any() else flat[rows, index - 64]
+    shift = np.sign(np.stack((flat[rows, index + 1] - flat[rows, index - 1], lower - upper), 1))
+    return np.stack((index % 64, index // 64), 1) + 0.25 * shift + 0.5
+
+
+def test_peaks_as_the_scripts_have_them(generator):
+    heatmaps = torch.rand(4, 5, 64, 64, generator=generator)
+    for image, (row, column) in enumerate([(30, 20), (63, 10), (0, 30), (12, 63)]):
+        heatmaps[image, 0, row, column] = 2.0
+    found = peaks(heatmaps, script_borders=True)
+    for image in range(4):
+        np.testing.assert_allclose(found[image].numpy(), scripts_peaks(heatmaps[image]))
+    ours = peaks(heatmaps)
+    assert torch.equal(ours[0], found[0])  # no peak at the border: no difference
+    assert not torch.equal(ours[1], found[1])
+
+
 def test_a_small_hourglass_finds_points_in_pixels_of_the_image(generator):
     network = AWingHourglass(stacks=2, width=64, landmarks=3)
     for parameter in network.parameters():

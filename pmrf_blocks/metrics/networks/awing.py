@@ -80,12 +80,12 @@ class AWingHourglass(nn.Module):
 
     Prepared as VQFR's script does it: 8 bits, 256x256 by OpenCV's INTER_LINEAR, [0, 1]. A landmark is the peak of its
     64x64 heatmap, moved a quarter of a cell towards the higher neighbour; at the border the cell itself stands in for
-    the neighbour that is missing.
+    the neighbour that is missing; with `script_borders`, what VQFR's and PMRF's scripts take there: see peaks().
     """
 
-    def __init__(self, stacks: int = 4, width: int = 256, landmarks: int = 98) -> None:
+    def __init__(self, stacks: int = 4, width: int = 256, landmarks: int = 98, *, script_borders: bool = False) -> None:
         super().__init__()
-        self.stacks = stacks
+        self.stacks, self.script_borders = stacks, script_borders
         self.conv1 = Coordinates(3, 64, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(64)
         self.conv2, self.conv3, self.conv4 = Residual(64, 128), Residual(128, 128), Residual(128, width)
@@ -103,7 +103,9 @@ class AWingHourglass(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         heatmaps = self.heatmaps(resize_bytes(to_bytes(x), SIDE) / 255.0)[:, :-1]
         height, width = x.shape[2:]
-        return peaks(heatmaps) * torch.tensor([width / HEATMAP, height / HEATMAP], device=x.device)
+        return peaks(heatmaps, script_borders=self.script_borders) * torch.tensor(
+            [width / HEATMAP, height / HEATMAP], device=x.device
+        )
 
     def heatmaps(self, x: Tensor) -> Tensor:
         """Of the last hourglass, (B, landmarks + 1, 64, 64), the boundary last; of faces (B, 3, 256, 256)."""
@@ -121,8 +123,13 @@ class AWingHourglass(nn.Module):
         return heatmaps
 
 
-def peaks(heatmaps: Tensor) -> Tensor:
-    """Peaks of heatmaps (B, K, h, w) in cells, (B, K, 2) as x, y; the centre of the first cell is at 0.5."""
+def peaks(heatmaps: Tensor, *, script_borders: bool = False) -> Tensor:
+    """Peaks of heatmaps (B, K, h, w) in cells, (B, K, 2) as x, y; the centre of the first cell is at 0.5.
+
+    script_borders: as VQFR's and PMRF's scripts have it, which differ where a peak lies at the border: neighbours left
+    and right are those of the flattened map, and one peak in the last row gives all peaks of its image the map's last
+    cell for their lower neighbour; in the first row, the first cell for their upper one.
+    """
     height, width = heatmaps.shape[2:]
     flat = heatmaps.flatten(2)
     index = flat.argmax(2)
@@ -132,6 +139,13 @@ def peaks(heatmaps: Tensor) -> Tensor:
         place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         return flat.gather(2, place[..., None])[..., 0]
 
-    shift_x = torch.sign(value(y, x + 1) - value(y, x - 1))
-    shift_y = torch.sign(value(y + 1, x) - value(y - 1, x))
+    left, right, upper, lower = value(y, x - 1), value(y, x + 1), value(y - 1, x), value(y + 1, x)
+    if script_borders:
+        cells = height * width
+        any_last = (index + width >= cells).any(1, keepdim=True)
+        any_first = (index - width <= 0).any(1, keepdim=True)
+        left, right = (flat.gather(2, ((index + i) % cells)[..., None])[..., 0] for i in (-1, 1))
+        lower = torch.where(any_last, flat[..., -1], lower)
+        upper = torch.where(any_first, flat[..., 0], upper)
+    shift_x, shift_y = torch.sign(right - left), torch.sign(lower - upper)
     return torch.stack((x + 0.25 * shift_x, y + 0.25 * shift_y), 2) + 0.5
