@@ -45,13 +45,16 @@ def for_each(
     alike: Callable[[LoadedImage], Hashable] = lambda photograph: None,
     max_pixels: int = MAX_PIXELS,
     strict: bool = False,
+    line: Callable[[int, Job, Result], str] = lambda number, job, result: shown(job.target),
+    failed: Callable[[Path, str], None] = lambda path, reason: None,
 ) -> int:
     """Read each file, make(jobs) its result and write(job, result); one line for each that is skipped; how many were.
 
     The name of each result goes to stdout, what was assumed of a file to stderr. `units` is what one photograph counts
     on the bar; `make` may advance it by less, the rest is added here. Up to `batch` photographs that come after one
     another and for which `alike` is equal are made in one call; where it fails each half has a call of its own, and
-    in the end each photograph.
+    in the end each photograph. `line(number, job, result)` is what stdout says of a result, its target if not told;
+    `failed(path, reason)` is called for each that was skipped.
     """
     skipped = 0
     waiting: list[Job] = []
@@ -63,6 +66,7 @@ def for_each(
         nonlocal skipped
         skipped += 1
         bar.write(f"skipped {shown(path)}: {reason}", file=sys.stderr)
+        failed(path, reason)
 
     def finish(jobs: list[Job], done: int) -> None:
         try:
@@ -77,17 +81,17 @@ def for_each(
             finish(jobs[half:], done)
         elif failure:
             skip(jobs[0].path, failure)
-        for job, result in zip(jobs, results):
+        for number, (job, result) in enumerate(zip(jobs, results), done - len(jobs) + 1):
             try:
                 write(job, result)
             except FAILURES as error:
                 skip(job.path, in_one_line(error))
             else:
-                bar.write(shown(job.target), file=sys.stdout)
+                bar.write(line(number, job, result), file=sys.stdout)
         bar.update(done * units - bar.n)
 
-    for line in files.lines:
-        bar.write(line, file=sys.stderr)
+    for text in files.lines:
+        bar.write(text, file=sys.stderr)
     for number, item in enumerate(files.items, 1):
         try:
             if item.refused:

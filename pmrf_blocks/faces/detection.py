@@ -169,6 +169,8 @@ def _look_again(image: Tensor, face: Face, detector: Detector) -> Face | None:
     if best is None:
         return None
     found = _mapped(best, matrix)
+    if not _alike(found, face):  # one that fills the picture: the square shows too little around it
+        found = face
     try:
         # The template is a face of about 0.75 of the crop's side.
         aligned = similarity(found.landmarks, (found.template - 0.5) * (LOOK_FACE / 0.75) + LOOK / 2)
@@ -178,7 +180,11 @@ def _look_again(image: Tensor, face: Face, detector: Detector) -> Face | None:
     if again is None or _logit(again.score) < _logit(best.score) - TURN:
         return found
     better = _mapped(again, aligned)
-    return better if 1 / ALIKE < better.side / found.side < ALIKE else found
+    return better if _alike(better, found) else found
+
+
+def _alike(face: Face, other: Face) -> bool:
+    return 1 / ALIKE < face.side / max(other.side, 1e-6) < ALIKE
 
 
 def _turned(face: Face, angle: float) -> Tensor:

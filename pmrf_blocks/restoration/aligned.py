@@ -14,6 +14,8 @@ from pmrf_blocks.images import ImageError, LoadedImage
 from pmrf_blocks.restoration.pipelines import Pipeline
 
 LARGEST_ASPECT = 8
+FINE = 4
+VISIBLE = 0.01  # root mean square difference, of 1, from which lost detail is told
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,22 @@ def working_size(photograph: LoadedImage, restorer: Pipeline) -> tuple[int, int]
     if max(height, width) > LARGEST_ASPECT * min(height, width):
         raise ImageError(f"{width}x{height} is no face crop: one side is over {LARGEST_ASPECT} times the other")
     return scaled_size(height, width, restorer.size)
+
+
+def loss_of_detail(pixels: Tensor, size: int) -> str:
+    """A line that says so where a picture (3, H, W) in [0, 1] holds detail that a working size cannot; else ''."""
+    height, width = pixels.shape[-2:]
+    if min(height, width) <= size:
+        return ""
+    if min(height, width) > FINE * size:  # detail of four times the working size tells, and costs little
+        pixels = resize_shorter(pixels, FINE * size)
+    through = resize_to(resize_shorter(pixels, size), *pixels.shape[-2:])
+    if float((pixels - through).square().mean().sqrt()) <= VISIBLE:
+        return ""
+    return (
+        f"restored as a whole at {size} pixels, this loses detail of its {width}x{height}; without aligned, only the "
+        "faces are restored"
+    )
 
 
 def restore_crop(

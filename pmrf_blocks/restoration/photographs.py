@@ -28,9 +28,9 @@ class FaceRestorer(Protocol):
 
     size: int
 
-    def restore(self, images: Tensor, **options: Any) -> Restored:
-        """Restored aligned crops of (B, 3, size, size) in [0, 1]."""
-        ...
+    @property
+    def restore(self) -> Callable[..., Restored]:
+        """restore(images, **options) of aligned crops (B, 3, size, size) in [0, 1]."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from pmrf_blocks.faces import Detector, build_detector
 from pmrf_blocks.images import LoadedImage, open_image, picture_of
-from pmrf_blocks.restoration.aligned import restore_crop
+from pmrf_blocks.restoration.aligned import loss_of_detail, restore_crop
 from pmrf_blocks.restoration.photographs import FaceRestorer, restore_photograph
 from pmrf_blocks.restoration.saving import load_restorer
 
@@ -34,7 +35,7 @@ def restore(
     Arguments:
         image: a path; a Pillow image; an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in [0, 1]; or a tensor
             (3, H, W) or (1, 3, H, W), uint8 or float in [0, 1].
-        aligned: the image is an FFHQ-aligned crop of one face: no detector is needed.
+        aligned: the image is an FFHQ-aligned crop of one face: no detector is needed. Warns where detail is lost.
         model: 'bundled', a folder, a hub id, or a pipeline.
         device: where a model that is loaded here runs; None is the CPU.
         detector: 'auto', 'yunet', 'dlib', or one of build_detector()'s.
@@ -52,6 +53,8 @@ def restore(
     photograph = _loaded(image)
     restorer: Any = load_restorer(model, device=device or "cpu") if isinstance(model, str | Path) else model
     if aligned:
+        if loss := loss_of_detail(photograph.pixels, restorer.size):
+            warnings.warn(loss, stacklevel=2)
         result = restore_crop(restorer, photograph, **options).result
     else:
         finder = build_detector(detector) if isinstance(detector, str) else detector

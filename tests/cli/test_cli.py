@@ -29,7 +29,7 @@ class Unchanged:
 
 @pytest.fixture(autouse=True)
 def unchanged(monkeypatch):
-    monkeypatch.setattr(restore_command, "load_restorer", lambda model, device: Unchanged())
+    monkeypatch.setattr(restore_command, "load_restorer", lambda model, **options: Unchanged())
 
 
 def picture(height, width, channels=3, seed=0):
@@ -79,7 +79,7 @@ def zoo(tmp_path):
 
 def test_a_folder_of_everything(zoo, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["restore", str(zoo), "--output", str(out)]) == 1
+    assert main(["restore", "--aligned", str(zoo), "--output", str(out)]) == 1
     captured = capsys.readouterr()
     skipped = {line.split(":")[0].split("/")[-1]: line for line in captured.err.splitlines() if "skipped" in line}
     expected = {"truncated.jpg", "text.png", "empty.png", "directory.jpg"}
@@ -108,27 +108,27 @@ def test_a_folder_of_everything(zoo, tmp_path, capsys):
 def test_at_the_working_size_nothing_changes(tmp_path):
     array = picture(16, 24)
     save(tmp_path / "a.png", array)
-    assert main(["restore", str(tmp_path / "a.png"), "--output", str(tmp_path / "b.png")]) == 0
+    assert main(["restore", "--aligned", str(tmp_path / "a.png"), "--output", str(tmp_path / "b.png")]) == 0
     assert np.array_equal(pixels(tmp_path / "b.png"), array)
 
 
 def test_a_large_photograph_keeps_its_size(tmp_path):
     Image.new("RGB", (6000, 4000), (10, 200, 30)).save(tmp_path / "large.jpg")
-    assert main(["restore", str(tmp_path / "large.jpg"), "--output", str(tmp_path / "out")]) == 0
+    assert main(["restore", "--aligned", str(tmp_path / "large.jpg"), "--output", str(tmp_path / "out")]) == 0
     assert Image.open(tmp_path / "out" / "large.jpg").size == (6000, 4000)
 
 
 @pytest.mark.parametrize(("size", "expected"), [("input", (48, 32)), ("model", (24, 16)), ("8", (12, 8))])
 def test_sizes(tmp_path, size, expected):
     save(tmp_path / "a.png", picture(32, 48))
-    assert main(["restore", str(tmp_path / "a.png"), "--output", str(tmp_path / "o"), "--size", size]) == 0
+    assert main(["restore", "--aligned", str(tmp_path / "a.png"), "--output", str(tmp_path / "o"), "--size", size]) == 0
     assert Image.open(tmp_path / "o" / "a.png").size == expected
 
 
 def test_existing_results_are_kept(tmp_path, capsys):
     source = save(tmp_path / "a.png", picture(16, 16))
     out = tmp_path / "out"
-    call = ["restore", str(source), "--output", str(out)]
+    call = ["restore", "--aligned", str(source), "--output", str(out)]
     assert main(call) == 0
     save(out / "a.png", picture(16, 16, seed=1))
     before = (out / "a.png").read_bytes()
@@ -142,7 +142,7 @@ def test_existing_results_are_kept(tmp_path, capsys):
 def test_the_input_is_never_replaced(tmp_path, capsys):
     source = save(tmp_path / "a.png", picture(16, 16))
     before = source.read_bytes()
-    assert main(["restore", str(source), "--output", str(tmp_path), "--overwrite"]) == 1
+    assert main(["restore", "--aligned", str(source), "--output", str(tmp_path), "--overwrite"]) == 1
     assert "would replace the input" in capsys.readouterr().err
     assert source.read_bytes() == before
 
@@ -152,13 +152,13 @@ def test_equal_names_do_not_replace_each_other(tmp_path, capsys):
         (tmp_path / name).mkdir()
         save(tmp_path / name / "a.png", picture(16, 16))
     folders = [str(tmp_path / name) for name in ("one", "two")]
-    assert main(["restore", *folders, "--output", str(tmp_path / "out"), "--overwrite"]) == 1
+    assert main(["restore", "--aligned", *folders, "--output", str(tmp_path / "out"), "--overwrite"]) == 1
     assert "would have the name of that of" in capsys.readouterr().err
 
 
 def test_compare_writes_a_second_picture(tmp_path):
     source = save(tmp_path / "a.png", picture(16, 16))
-    assert main(["restore", str(source), "--output", str(tmp_path / "out"), "--compare"]) == 0
+    assert main(["restore", "--aligned", str(source), "--output", str(tmp_path / "out"), "--compare"]) == 0
     assert names(tmp_path / "out") == ["a.png", "a_compare.png"]
     assert Image.open(tmp_path / "out" / "a_compare.png").width > 3 * 256
 
@@ -174,7 +174,7 @@ def test_a_stage_that_breaks_stops_only_its_image(tmp_path, capsys, monkeypatch,
     save(tmp_path / "a.png", picture(16, 16))
     Image.new("RGB", (16, 16), (255, 255, 255)).save(tmp_path / "b.png")
     save(tmp_path / "c.png", picture(16, 16))
-    call = ["restore", str(tmp_path), "--output", str(tmp_path / "out"), "--batch", batch, "--compare"]
+    call = ["restore", "--aligned", str(tmp_path), "--output", str(tmp_path / "out"), "--batch", batch, "--compare"]
     assert main(call) == 1
     assert "b.png: non-finite values after the stage 'decode'" in capsys.readouterr().err
     assert names(tmp_path / "out") == ["a.png", "a_compare.png", "c.png", "c_compare.png"]
@@ -192,7 +192,7 @@ def test_photographs_of_one_working_size_share_a_batch(tmp_path, capsys, monkeyp
     for i, shape in enumerate([(16, 16), (32, 32), (16, 16), (16, 16), (16, 24), (16, 200), (32, 48), (16, 16)]):
         save(tmp_path / f"{i}.png", picture(*shape, seed=i))
     (tmp_path / "1b.png").write_bytes(b"no picture")
-    assert main(["restore", str(tmp_path), "--output", str(tmp_path / "out"), "--batch", "3"]) == 1
+    assert main(["restore", "--aligned", str(tmp_path), "--output", str(tmp_path / "out"), "--batch", "3"]) == 1
     assert counts == [3, 1, 2, 1]  # 0 to 2, 3, 4 and 6 (5 is no face crop), 7
     error = capsys.readouterr().err
     assert "1b.png" in error
@@ -210,7 +210,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch, capsys):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    assert main(["restore", str(source), "--output", str(tmp_path / "out")]) == 1
+    assert main(["restore", "--aligned", str(source), "--output", str(tmp_path / "out")]) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert names(tmp_path / "out") == []
 
@@ -218,7 +218,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch, capsys):
 def test_interruption_leaves_no_files(tmp_path, monkeypatch, capsys):
     source = save(tmp_path / "a.png", picture(16, 16))
     monkeypatch.setattr(Unchanged, "restore", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert main(["restore", str(source), "--output", str(tmp_path / "out")]) == 130
+    assert main(["restore", "--aligned", str(source), "--output", str(tmp_path / "out")]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -234,26 +234,26 @@ def test_interruption_leaves_no_files(tmp_path, monkeypatch, capsys):
 )
 def test_bad_arguments(tmp_path, capsys, arguments, message):
     source = save(tmp_path / "a.png", picture(16, 16))
-    assert main(["restore", str(source), "--output", str(tmp_path / "out"), *arguments]) == 2
+    assert main(["restore", "--aligned", str(source), "--output", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--steps", "0"], ["--size", "large"], ["--seed", "x"]])
 def test_arguments_that_do_not_parse(tmp_path, arguments):
     with pytest.raises(SystemExit) as caught:
-        main(["restore", str(tmp_path), "--output", str(tmp_path), *arguments])
+        main(["restore", "--aligned", str(tmp_path), "--output", str(tmp_path), *arguments])
     assert caught.value.code == 2
 
 
 def test_missing_and_empty_inputs(tmp_path, capsys):
-    assert main(["restore", str(tmp_path / "absent.png"), "--output", str(tmp_path / "o")]) == 2
+    assert main(["restore", "--aligned", str(tmp_path / "absent.png"), "--output", str(tmp_path / "o")]) == 2
     assert "no such file or folder" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
-    assert main(["restore", str(tmp_path / "empty"), "--output", str(tmp_path / "o")]) == 2
+    assert main(["restore", "--aligned", str(tmp_path / "empty"), "--output", str(tmp_path / "o")]) == 2
     assert "no images in" in capsys.readouterr().err
     for name in ("a.png", "b.png"):
         save(tmp_path / name, picture(4, 4))
-    assert main(["restore", str(tmp_path), "--output", str(tmp_path / "one.png")]) == 2
+    assert main(["restore", "--aligned", str(tmp_path), "--output", str(tmp_path / "one.png")]) == 2
     assert "names one file, but there are 2 photographs" in capsys.readouterr().err
 
 

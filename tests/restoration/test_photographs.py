@@ -9,51 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from told_faces import Brighter, Told
 
 import pmrf_blocks
-from pmrf_blocks.faces import Face
-from pmrf_blocks.faces.yunet import TEMPLATE
 from pmrf_blocks.images import LoadedImage
-from pmrf_blocks.restoration import Restored, SuperResolution, restore_photograph
+from pmrf_blocks.restoration import SuperResolution, restore_photograph
 from pmrf_blocks.restoration.backgrounds import enlarge_lanczos
 from pmrf_blocks.restoration.photographs import choose
-
-
-class Brighter:
-    """A restorer that makes crops brighter, or with 0 gives them back."""
-
-    size = 32
-
-    def __init__(self, by: float = 0.0) -> None:
-        self.by, self.seen, self.options = by, [], []
-
-    def restore(self, images, **options):
-        self.seen.append(len(images))
-        self.options.append(options)
-        colour = torch.tensor([1.0, 0.2, -0.6])[:, None, None]
-        ramp = torch.linspace(-1, 1, images.shape[-1])
-        return Restored((images + self.by * colour * ramp).clamp(0, 1), images, 1)
-
-
-class Told:
-    """A detector that finds the faces that it was told, wherever it looks at full size."""
-
-    looks_again, smallest, largest, template = False, 10, 400, torch.tensor(TEMPLATE)
-
-    def __init__(self, *faces: tuple[float, float, float]) -> None:
-        self.faces = faces
-
-    def __call__(self, image):
-        return [
-            Face(
-                (x - side / 2, y - side / 2, x + side / 2, y + side / 2),
-                (self.template - 0.5) * side / 0.75 + torch.tensor([x, y]),
-                self.template,
-                0.9,
-            )
-            for x, y, side in self.faces
-        ]
-
 
 FACES = ((50.0, 60.0, 40.0), (140.0, 70.0, 30.0), (90.0, 130.0, 12.0))
 

@@ -14,7 +14,8 @@ Existing files are kept unless --overwrite is given.
 The exit status is 0 if everything was done, 1 if anything was skipped, 2 for bad arguments."""
 
 
-def add_inputs(parser: argparse.ArgumentParser) -> None:
+def add_inputs(parser: argparse.ArgumentParser, *, output: Path | None = None) -> None:
+    """Photographs to read and where results go; without `output` as default that has to be said."""
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -26,9 +27,11 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         type=Path,
-        required=True,
+        default=output,
+        required=output is None,
         metavar="OUT",
-        help="folder for the results, created; or, for a single photograph, a file name with an image suffix",
+        help="folder for the results, created; or, for a single photograph, a file name with an image suffix"
+        + (f" (default: {output}/)" if output else ""),
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_reading(parser)

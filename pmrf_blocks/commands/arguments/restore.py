@@ -3,53 +3,101 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from pmrf_blocks.commands.arguments.common import DEVICE_HELP, WRITING, add_inputs, positive, size
 
-SUMMARY = "restore photographs of faces"
+SUMMARY = "restore the faces of photographs"
 EPILOG = (
-    "The photographs should be aligned crops of one face, as FFHQ's are, of any size. The shorter side is brought\n"
-    "to the model's working size, restored there, and brought back.\n\nexamples:\n"
-    "  pmrf-blocks restore old.jpg --output restored.png\n"
-    "  pmrf-blocks restore faces/ --output restored/ --compare\n"
-    "  pmrf-blocks restore faces/ --output mean/ --posterior-mean-only   # least error, no invented detail\n\n"
-    + WRITING
+    "The faces of each photograph are found, aligned, restored and pasted back; everything else stays as it is. A\n"
+    "face larger than --max-face is left alone: the model has less detail than it. OUT/index.html shows before and\n"
+    "after. Face crops that are aligned as FFHQ's need no detector: --aligned.\n\n"
+    "examples:\n"
+    "  pmrf-blocks restore family.jpg -o restored/\n"
+    "  pmrf-blocks restore album/ --recursive --report report.json\n"
+    "  pmrf-blocks restore small.png -o large.png --upscale 2 --weight 0.5\n"
+    "  pmrf-blocks restore faces/ -o restored/ --aligned --compare\n\n" + WRITING
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_inputs(parser)
-    parser.add_argument("--steps", type=positive, help="solver steps; more are slower (default: the model's own)")
-    parser.add_argument(
-        "--solver", default="euler", metavar="NAME", help="euler, midpoint, heun or rk4 (default: euler)"
+    add_inputs(parser, output=Path("restored"))
+    faces = parser.add_argument_group("faces")
+    faces.add_argument(
+        "--faces", choices=("all", "largest", "center"), default="all", help="which to restore (default: all)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the noise on the flow's source (default: 0)")
-    parser.add_argument(
-        "--source-noise", type=float, metavar="SIGMA", help="noise on the flow's source (default: as trained)"
+    faces.add_argument(
+        "--min-face", type=positive, default=24, metavar="PIXELS", help="smaller faces are not looked for (default: 24)"
     )
-    parser.add_argument(
+    faces.add_argument(
+        "--max-face",
+        type=positive,
+        metavar="PIXELS",
+        help="larger faces are left alone (default: twice the model's working size)",
+    )
+    faces.add_argument(
+        "--detector",
+        choices=("auto", "yunet", "dlib"),
+        default="auto",
+        help="'auto' is YuNet, else dlib where it is installed (default: auto)",
+    )
+    faces.add_argument(
+        "--aligned",
+        action="store_true",
+        help="each picture is an aligned crop of one face: restored as a whole at the model's working size",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
         "--model", default="bundled", metavar="MODEL", help="'bundled', a folder, or a hub id (default: bundled)"
     )
-    parser.add_argument(
-        "--posterior-mean-only", action="store_true", help="stop at the posterior mean: least error, but blurred"
+    model.add_argument(
+        "--weight",
+        type=float,
+        default=1.0,
+        metavar="W",
+        help="0 is the posterior mean, least error and blurred; 1 the flow's result, sharp (default: 1)",
     )
-    parser.add_argument(
-        "--size",
-        type=size,
-        default="input",
-        metavar="SIZE",
-        help="'input': as large as the input, at least the working size; 'model': the working size; or the number of "
-        "pixels of the shorter side (default: input)",
+    model.add_argument(
+        "--posterior-mean-only", action="store_true", help="stop at the posterior mean: --weight 0, and less time"
     )
-    parser.add_argument(
+    model.add_argument("--steps", type=positive, help="solver steps; more are slower (default: the model's own)")
+    model.add_argument(
+        "--solver", default="euler", metavar="NAME", help="euler, midpoint, heun or rk4 (default: euler)"
+    )
+    model.add_argument("--seed", type=int, default=0, help="of the noise on the flow's source (default: 0)")
+    model.add_argument(
+        "--source-noise", type=float, metavar="SIGMA", help="noise on the flow's source (default: as trained)"
+    )
+    model.add_argument("--device", default="auto", help=DEVICE_HELP)
+    model.add_argument(
+        "--dtype", default="auto", help="auto, float32 or bfloat16; auto is bfloat16 on CUDA only (default: auto)"
+    )
+    model.add_argument(
         "--batch",
         type=positive,
         metavar="N",
-        help="photographs restored at once, where they are of one working size (default: 4; 1 without "
-        "CUDA where that size is over 256, for memory)",
+        help="faces of a photograph, or aligned crops of one working size, restored at once (default: 4; with "
+        "--aligned 1 without CUDA where that size is over 256, for memory)",
     )
-    parser.add_argument("--compare", action="store_true", help="also write NAME_compare.png: input, mean, restored")
-    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
-    parser.add_argument(
-        "--dtype", default="auto", help="auto, float32 or bfloat16; auto is bfloat16 on CUDA only (default: auto)"
+    results = parser.add_argument_group("results")
+    results.add_argument(
+        "--upscale", type=int, choices=(1, 2, 4), default=1, help="enlarge photographs so many times (default: 1)"
     )
+    results.add_argument(
+        "--background",
+        default="lanczos",
+        metavar="FILE",
+        help="how --upscale enlarges what is not face: 'lanczos', or a super-resolution checkpoint (default: lanczos)",
+    )
+    results.add_argument(
+        "--size",
+        type=size,
+        metavar="SIZE",
+        help="with --aligned: 'input': as large as the input, at least the working size; 'model': the working size; or "
+        "the number of pixels of the shorter side (default: input)",
+    )
+    results.add_argument("--compare", action="store_true", help="also write NAME_compare.png: before and after")
+    results.add_argument(
+        "--save-faces", action="store_true", help="also write each face's aligned crop, before and after, to OUT/faces"
+    )
+    results.add_argument("--report", type=Path, metavar="FILE", help="write a .json of what was done to each face")

@@ -1,0 +1,111 @@
+"""pmrf-blocks restore on whole photographs: lines, reports, galleries, refusals. No weights, no network."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from told_faces import Brighter, Told
+
+from pmrf_blocks.cli import main
+from pmrf_blocks.commands import restore as restore_command
+from pmrf_blocks.faces import DetectorUnavailable
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch):
+    """A model that brightens, and two faces wherever one looks, one of them too large for it."""
+    monkeypatch.setattr(restore_command, "load_restorer", lambda model, **options: Brighter(0.3))
+    monkeypatch.setattr(restore_command, "build_detector", lambda name: Told((50, 60, 40), (120, 70, 70)))
+
+
+@pytest.fixture
+def album(tmp_path):
+    folder = tmp_path / "album"
+    (folder / "inner").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg", "inner/a.png"):
+        array = generator.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+        Image.fromarray(array).save(folder / name, dpi=(300, 300), quality=95)
+    (folder / "c.png").write_text("no picture")
+    return folder
+
+
+def test_a_folder(album, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = tmp_path / "report.json"
+    call = ["restore", "album", "--recursive", "--compare", "--save-faces", "--report", str(report)]
+    assert main(call) == 1  # one is no picture
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert len(lines) == 3
+    assert re.fullmatch(
+        r"\[1/4\] a\.png: 1 face restored \(40 px\), 1 left \(70 px, larger than 64\), \d+\.\d s", lines[0]
+    )
+    assert "4/4" in captured.err
+    found = {str(path.relative_to(tmp_path / "restored")) for path in (tmp_path / "restored").rglob("*.*")}
+    assert {"a.png", "b.jpg", "inner/a.png", "a_compare.png", "index.html", "faces/a.png/2_after.png"} <= found
+    pictures = json.loads(report.read_text())["pictures"]
+    assert [picture.get("skipped") is not None for picture in pictures] == [False, False, True, False]
+    left, restored = pictures[0]["faces"]
+    assert (left["action"], left["reason"], left["size"]) == ("left", "larger than 64", 70)
+    assert (restored["action"], restored["size"], restored["box"]) == ("restored", 40, [30, 40, 70, 80])
+    before, after = (np.asarray(Image.open(folder / "a.png")) for folder in (album, tmp_path / "restored"))
+    assert Image.open(tmp_path / "restored" / "a.png").info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert (before != after).any()
+    assert np.array_equal(before[:, 90:], after[:, 90:])  # beyond the face's frame, bit for bit
+    assert main(call) == 2  # the report is there already
+
+
+def test_the_page_needs_neither_server_nor_network(album, tmp_path):
+    out = tmp_path / "out"
+    assert main(["restore", str(album / "a.png"), str(album / "b.jpg"), "-o", str(out)]) == 0
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "://" not in page
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(links) == 6
+    for link in links:
+        assert (out / link).is_file()
+    (out / "index.html").write_text("a page of somebody's own")
+    assert main(["restore", str(album / "a.png"), "-o", str(out), "--overwrite"]) == 0
+    assert (out / "index.html").read_text() == "a page of somebody's own"
+
+
+def test_one_file_gets_no_page(album, tmp_path):
+    assert main(["restore", str(album / "a.png"), "-o", str(tmp_path / "new.png"), "--upscale", "2"]) == 0
+    assert Image.open(tmp_path / "new.png").size == (320, 240)
+    assert not (tmp_path / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weight", "1.5"], "--weight must be in 0..1; got 1.5"),
+        (["--aligned", "--upscale", "2"], "--upscale is for whole photographs"),
+        (["--size", "model"], "--size is for --aligned crops"),
+        (["--background", "net.pth"], "it needs --upscale 2 or 4"),
+        (["--background", "net.pth", "--upscale", "2"], "net.pth"),
+        (["--min-face", "100"], "--min-face must be at most --max-face; got 100 and 64"),
+        (["--report", "report.txt"], "the suffix must be one of .json"),
+    ],
+)
+def test_bad_arguments(album, tmp_path, capsys, arguments, message):
+    assert main(["restore", str(album / "a.png"), "-o", str(tmp_path / "o"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error or "spandrel" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_without_a_detector_one_line_and_aligned_works(album, tmp_path, capsys, monkeypatch):
+    def none(name):
+        raise DetectorUnavailable("no face detector: connect once; aligned crops are restored by --aligned")
+
+    monkeypatch.setattr(restore_command, "build_detector", none)
+    call = ["restore", str(album / "a.png"), "-o", str(tmp_path / "o")]
+    assert main(call) == 2
+    assert capsys.readouterr().err == f"pmrf-blocks restore: {none.__code__.co_consts[1]}\n"
+    assert main([*call, "--aligned"]) == 0
+    error = capsys.readouterr().err
+    assert "a.png: restored as a whole at 32 pixels, this loses detail of its 160x120" in error
