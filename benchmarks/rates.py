@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.bfloat16 import fast_bfloat16
 from benchmarks.comparison import PRECISIONS, Settings
 from benchmarks.measure import measure
 from pmrf_blocks.kernels.linear import FastLinear
-from pmrf_blocks.training.precision import fast_bfloat16
 
 
 def fast_dtypes(device: torch.device) -> tuple[torch.dtype, ...]:

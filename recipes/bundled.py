@@ -23,7 +23,7 @@ def bundled() -> Chain:
     """The configuration whose weights are in the package."""
     common = TrainConfig(
         steps=6000, batch_size=16, lr=5e-4, final_lr=1e-6, schedule="cosine", warmup_steps=200, ema=0.999,
-        precision="auto",
+        precision="fp32",
     )  # fmt: skip
     flow = replace(common, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5)
     return Chain(

@@ -3,7 +3,7 @@
 loop.py         fit(): the loop
 run.py          the state of one run and its single update
 config.py       TrainConfig: its hyper-parameters
-precision.py    float32 or bfloat16, by what the hardware is fast at
+precision.py    float32 or bfloat16
 preparation.py  device, memory format, compilation
 tasks.py        what autoencoder and estimator minimise
 flow_tasks.py   what a pipeline's velocity minimises

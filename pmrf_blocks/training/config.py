@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pmrf_blocks.training.precision import PRECISIONS
+from pmrf_blocks.training.precision import check_precision
 
 SCHEDULES = ("constant", "cosine")
 
@@ -22,8 +22,7 @@ class TrainConfig:
         betas, weight_decay, eps: of AdamW.
         clip: largest gradient norm; None does not clip.
         ema: decay of the moving average of the weights; the average is what validation and export use.
-        precision: 'fp32', 'bf16' (autocast; weights, optimiser and average stay float32), or 'auto': bf16 where the
-            hardware is faster at it. A run keeps what it began with.
+        precision: 'fp32', or 'bf16': autocast; weights, optimiser and average stay float32.
         channels_last: keep convolution weights in this memory format.
         gradient_checkpointing: the network recomputes its layers in the backward pass: less memory, more time.
         compile: backend of torch.compile ('inductor'; 'eager' and 'aot_eager' to find errors); None does not compile.
@@ -73,8 +72,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 0; got {getattr(self, name)}")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {PRECISIONS}; got {self.precision!r}")
+        check_precision(self.precision)
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {SCHEDULES}; got {self.schedule!r}")
         if not 0.0 <= self.ema < 1.0:

@@ -14,7 +14,7 @@ from pmrf_blocks.metrics import psnr
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.seeding import derive_generator
-from pmrf_blocks.training.tasks import Degradation, Examined, LossAndParts, Task, to_unit
+from pmrf_blocks.training.tasks import Degradation, Examined, LossAndParts, Task, degrade, to_unit
 
 LOSSES = ("rectified", "consistency")
 GROUPS = ("single", "k-diffusion")
@@ -23,7 +23,7 @@ Ends = tuple[Tensor, Tensor, Tensor | None]
 
 def flow_ends(pipeline: Pipeline, degradation: Degradation, pixels: Tensor, generator: torch.Generator) -> Ends:
     """(x0 without noise, x1, condition or None): what a flow is trained between, of uint8 images (B, 3, H, W)."""
-    degraded, clean = degradation(to_unit(pixels), generator=generator)
+    degraded, clean = degrade(degradation, pixels, generator)
     x0, condition = pipeline.start(degraded, generator=generator, check=False)
     return x0, pipeline.target(clean), condition
 
@@ -108,11 +108,12 @@ class FlowTask(Task):
         if not isinstance(batch, Tensor):
             return Examined(scores)
         assert self.degradation is not None
-        degraded, target = degrade_held_out(self.degradation, to_unit(batch), numbers)
-        restored = self.pipeline.restore(degraded, seed=list(numbers))
-        target = target.to(restored.image)
-        scores["psnr"] = psnr(restored.image, target).mean()
-        features = {name: (network(restored.image), network(target)) for name, network in self._held[1].items()}
+        with torch.autocast(device.type, enabled=False):  # as tables do, whatever the run's precision
+            degraded, target = degrade_held_out(self.degradation, to_unit(batch), numbers)
+            restored = self.pipeline.restore(degraded, seed=list(numbers))
+            target = target.to(restored.image)
+            scores["psnr"] = psnr(restored.image, target).mean()
+            features = {name: (network(restored.image), network(target)) for name, network in self._held[1].items()}
         columns = {
             "degraded": degraded,
             "posterior mean": restored.posterior_mean,
@@ -167,7 +168,7 @@ class LatentMeanTask(Task):
             if isinstance(batch, Tensor):
                 if self.degradation is None:
                     raise ValueError("images are trained on with a degradation; without one, a batch is (x0, x1)")
-                degraded, clean = self.degradation(to_unit(batch), generator=generator)
+                degraded, clean = degrade(self.degradation, batch, generator)
                 batch = space.encode(degraded, generator=generator), space.encode(clean)
             x0, x1 = batch
         return F.mse_loss(self.network(x0).float(), x1), {}

@@ -19,20 +19,22 @@ from tqdm import tqdm
 
 from pmrf_blocks.data import DataError, SampleKey
 from pmrf_blocks.json_files import read_json_object
+from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.training.lock import locked
-from pmrf_blocks.training.pair_shards import fingerprint, open_shard, shard_path, shard_problem, write_shard
-from pmrf_blocks.training.pairs import PairMaker
+from pmrf_blocks.training.pair_shards import fingerprint, held_in, open_shard, shard_path, shard_problem, write_shard
+from pmrf_blocks.training.pairs import PairMaker, PipelineEnds
 from pmrf_blocks.training.processes import once, processes
-from pmrf_blocks.training.tasks import Coupling
+from pmrf_blocks.training.tasks import Coupling, Degradation
 from pmrf_blocks.whole_files import sweep, write_json
 
 MANIFEST = "manifest.json"
 MOST = 10**12  # pairs that a manifest can mean
 
 
-class PairFolder(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs (x0, x1), float32, read one by one from a folder that write_pairs() filled; DataError if it is not whole.
+class PairFolder(Dataset[tuple[Tensor, ...]]):
+    """Pairs (x0, x1), or triples with the condition, float32, read one by one from a folder that write_pairs() filled.
 
+    Raises DataError where the folder is not whole.
     Addressed by SampleKey or a plain index, as images are; the seed of a key changes nothing.
     """
 
@@ -55,13 +57,13 @@ class PairFolder(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.manifest["pairs"]
 
-    def __getitem__(self, key: int | SampleKey) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: int | SampleKey) -> tuple[Tensor, ...]:
         index = key[0] if isinstance(key, tuple) else key
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
         shard, row = divmod(index, self.shard_pairs)
         file = self._shard(shard)
-        return file.get_slice("x0")[row].float(), file.get_slice("x1")[row].float()
+        return tuple(file.get_slice(name)[row].float() for name in held_in(file))
 
     def _shard(self, number: int) -> Any:
         if number not in self._open:
@@ -71,13 +73,48 @@ class PairFolder(Dataset[tuple[Tensor, Tensor]]):
 
     def identity(self) -> dict[str, Any]:
         """What made the pairs."""
-        return {name: self.manifest.get(name) for name in ("networks", "degradation", "rounds", "seed", "made_by")}
+        return {
+            name: self.manifest.get(name) for name in ("networks", "source", "degradation", "rounds", "seed", "made_by")
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}  # each worker process opens the shards itself
 
 
 def write_pairs(
+    folder: str | Path,
+    pipeline: Pipeline,
+    degradation: Degradation,
+    dataset: Dataset,
+    *,
+    rounds: int,
+    seed: int,
+    made_by: Mapping[str, Any] | None = None,
+    batch_size: int = 32,
+    shard_batches: int = 32,
+    workers: int = 0,
+    precision: str = "fp32",
+    device: str | torch.device | None = None,
+) -> PairFolder:
+    """The pairs of precompute_pairs(), whose arguments these are, into `folder`, where they stay.
+
+    Shards that are there already and whole, by size and checksum, are kept: the same call goes on where it was
+    stopped, and makes damaged ones again. Processes that train together share the work.
+
+    Arguments:
+        made_by: JSON that is kept in the manifest, beside the weights' checksums.
+        shard_batches: batches a file.
+
+    Raises DataError where the folder holds pairs that something else made, TrainingError where another run is writing
+    there.
+    """
+    return store_pairs(
+        folder, PipelineEnds(pipeline, degradation), dataset, rounds=rounds, seed=seed, made_by=made_by,
+        batch_size=batch_size, shard_batches=shard_batches, workers=workers, precision=precision, device=device,
+    )  # fmt: skip
+
+
+def store_pairs(
     folder: str | Path,
     coupling: Coupling,
     dataset: Dataset,
@@ -88,17 +125,12 @@ def write_pairs(
     batch_size: int = 32,
     shard_batches: int = 32,
     workers: int = 0,
+    precision: str = "fp32",
     device: str | torch.device | None = None,
 ) -> PairFolder:
-    """All pairs of a coupling over a set, `rounds` times, into `folder`, where they stay; pairs of precompute_pairs().
-
-    Shards that are there already and whole, by size and checksum, are kept: the same call goes on where it was
-    stopped, and makes damaged ones again. Processes that train together share the work. `made_by` (JSON) is kept in
-    the manifest beside the weights' checksums; DataError where the folder holds pairs that something else made.
-    TrainingError where another run is writing there.
-    """
+    """write_pairs() of a coupling."""
     everyone, folder = processes(device), Path(folder)
-    maker = PairMaker(coupling, dataset, rounds, seed, batch_size, everyone.device, workers)
+    maker = PairMaker(coupling, dataset, rounds, seed, batch_size, everyone.device, workers, precision)
     manifest = describe(maker, made_by, shard_batches * batch_size)
     compare(folder, manifest)
     with locked(folder, everyone):
@@ -107,8 +139,7 @@ def write_pairs(
         missing = [(path, first) for path, first in mine if not whole(path, pairs_from(first, manifest))]
         for path, first in tqdm(missing, desc="pairs", unit="shard", disable=not everyone.is_main_process):
             starts = [start for start in maker.starts if first <= start < first + manifest["shard_pairs"]]
-            x0s, x1s = zip(*maker.make(starts))
-            write_shard(path, torch.cat(x0s), torch.cat(x1s))
+            write_shard(path, [torch.cat(parts) for parts in zip(*maker.make(starts))])
         everyone.wait_for_everyone()
     return PairFolder(folder)
 
@@ -129,11 +160,13 @@ def describe(maker: PairMaker, made_by: Mapping[str, Any] | None, shard_pairs: i
         "format": 2,
         "made_by": json.loads(json.dumps(made_by, default=str)),
         "coupling": type(maker.coupling).__name__,
+        **{name: settings(part) for name, part in getattr(maker.coupling, "parts", {}).items()},
         "degradation": settings(getattr(maker.coupling, "degradation", None)),
         "networks": [fingerprint(network.state_dict()) for network in getattr(maker.coupling, "frozen", ())],
         "dataset": {"images": maker.images, **settings(maker.dataset)},
         "rounds": maker.rounds,
         "seed": maker.seed,
+        "precision": maker.precision,
         "batch_size": maker.batch_size,
         "pairs": maker.rounds * maker.images,
         "shard_pairs": shard_pairs,
@@ -185,7 +218,8 @@ def pairs_from(first: int, manifest: Mapping[str, Any]) -> int:
 def settings(thing: object) -> dict[str, Any]:
     """What an object says of itself, as JSON: its class or name, and those of its attributes that are plain values."""
     kind = getattr(thing, "__name__", type(thing).__name__)
-    own = {**getattr(thing, "__dict__", {}), **({"where": thing.where} if hasattr(thing, "where") else {})}
+    own = {name: value for name, value in getattr(thing, "__dict__", {}).items() if name != "training"}
+    own |= {"where": thing.where} if hasattr(thing, "where") else {}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
     return {"kind": kind, **{name: value for name, value in plain.items() if _is_plain(value)}}
 

@@ -1,9 +1,10 @@
-"""One file of a flow's cached pairs: x0 and x1, each (N, C, h, w) in float16, with a checksum of both inside."""
+"""One file of a flow's cached pairs: x0, x1 and the condition if any, each (N, C, h, w) in float16, with a checksum of
+all inside."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,22 @@ from pmrf_blocks.data import DataError
 from pmrf_blocks.whole_files import write_bytes
 
 CHECKSUM = "sha256"
+NAMES = ("x0", "x1", "condition")
 
 
 def shard_path(folder: Path, number: int) -> Path:
     return folder / f"pairs-{number:05d}.safetensors"
 
 
-def write_shard(path: Path, x0: Tensor, x1: Tensor) -> None:
-    """Whole or not at all."""
-    tensors = {"x0": x0.contiguous(), "x1": x1.contiguous()}
+def held_in(shard: Any) -> list[str]:
+    """What an open shard holds, in the order of NAMES."""
+    own = shard.keys()
+    return [name for name in NAMES if name in own]
+
+
+def write_shard(path: Path, parts: Sequence[Tensor]) -> None:
+    """Whole or not at all; `parts` are x0, x1 and the condition if any."""
+    tensors = {name: part.contiguous() for name, part in zip(NAMES, parts)}
     write_bytes(path, save(tensors, metadata={CHECKSUM: fingerprint(tensors)}))
 
 
@@ -38,7 +46,8 @@ def open_shard(path: Path, pairs: int) -> Any:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
-    if set(shapes) != {"x0", "x1"} or shapes["x0"] != shapes["x1"] or shapes["x0"][0] != pairs:
+    alike = shapes.get("x0") == shapes.get("x1") and all(shape[:1] == [pairs] for shape in shapes.values())
+    if not alike or set(shapes) not in ({"x0", "x1"}, set(NAMES)):
         raise DataError(f"{path} holds {shapes}, not {pairs} pairs x0 and x1 of one shape")
     return file
 
@@ -53,7 +62,7 @@ def shard_problem(path: Path, pairs: int) -> str | None:
     try:
         file = open_shard(path, pairs)
         known = (file.metadata() or {}).get(CHECKSUM)
-        if known != fingerprint({name: file.get_tensor(name) for name in ("x0", "x1")}):
+        if known != fingerprint({name: file.get_tensor(name) for name in held_in(file)}):
             return f"{path.name} is damaged: its checksum differs"
     except (DataError, SafetensorError) as error:
         return f"{path.name} is damaged: {error}"

@@ -12,12 +12,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pmrf_blocks.data import SampleKey
-from pmrf_blocks.restoration.names import networks_of
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.seeding import derive_generator, derive_seed
 from pmrf_blocks.training.flow_tasks import flow_ends
 from pmrf_blocks.training.interruption import leave_signals_to_parent
-from pmrf_blocks.training.precision import bfloat16_where
+from pmrf_blocks.training.precision import bfloat16_where, check_precision
 from pmrf_blocks.training.processes import processes
 from pmrf_blocks.training.resuming import describe_dataset
 from pmrf_blocks.training.tasks import Coupling, Degradation
@@ -80,6 +79,7 @@ class PairMaker:
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.batch_size < 1:
             raise ValueError(f"rounds and batch_size must be at least 1; got {self.rounds} and {self.batch_size}")
+        check_precision(self.precision)
         if self.images == 0:
             raise ValueError("0 images to make pairs of")
         for network in getattr(self.coupling, "frozen", ()):
@@ -147,11 +147,12 @@ def precompute_pairs(
 
 
 class PipelineEnds:
-    """flow_ends() of one pipeline and degradation; `frozen` are the networks that it needs."""
+    """flow_ends() of one pipeline and degradation; `frozen` are the modules that it needs."""
 
     def __init__(self, pipeline: Pipeline, degradation: Degradation) -> None:
         self.pipeline, self.degradation = pipeline, degradation
-        self.frozen = tuple(network for name, network in networks_of(pipeline).items() if name != "velocity")
+        self.parts = {"space": pipeline.space, "source": pipeline.source, "condition": pipeline.condition}
+        self.frozen = tuple(part for part in self.parts.values() if part is not None)
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         x0, x1, condition = flow_ends(self.pipeline, self.degradation, pixels, generator)

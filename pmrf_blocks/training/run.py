@@ -24,7 +24,7 @@ from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.export import export
 from pmrf_blocks.training.guard import Guard
 from pmrf_blocks.training.interruption import Interruption, leave_signals_to_parent
-from pmrf_blocks.training.precision import bfloat16_where, choose_precision
+from pmrf_blocks.training.precision import bfloat16_where
 from pmrf_blocks.training.preparation import prepare_modules
 from pmrf_blocks.training.processes import processes
 from pmrf_blocks.training.randomness import seeded
@@ -69,7 +69,7 @@ class Run:
         self.device, self.world = self.accelerator.device, self.accelerator.num_processes
         self.rank, self.is_main = self.accelerator.process_index, self.accelerator.is_main_process
         self.identity = run_identity(config, dataset, self.world)
-        self.precision = choose_precision(config.precision, self.device)
+        self.precision = config.precision
         prepare_modules(task, config, self.device)
         self.network = task.network
         groups = task.parameter_groups(config.lr, config.weight_decay)
@@ -103,8 +103,6 @@ class Run:
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise TrainingError(f"{path} does not hold this run's {part}: {error}") from None
         self.step = state["step"]
-        if self.config.precision == "auto":
-            self.precision = state["precision"]
         self.records.rewind(self.step)
         if self.is_main:
             prune(self.folder / "checkpoints")
@@ -244,7 +242,6 @@ class Run:
             )
         state = {
             "step": self.step,
-            "precision": self.precision,
             "identity": self.identity,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),

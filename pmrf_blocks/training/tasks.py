@@ -31,6 +31,13 @@ def to_unit(pixels: Tensor) -> Tensor:
     return pixels.float().div(255.0).contiguous(memory_format=torch.channels_last)
 
 
+def degrade(degradation: Degradation, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(degraded, target) in [0, 1] of uint8 images (B, 3, H, W), in float32 whatever the run's precision: bfloat16 has
+    no room for 256 grey levels."""
+    with torch.autocast(pixels.device.type, enabled=False):
+        return degradation(to_unit(pixels), generator=generator)
+
+
 @dataclass(frozen=True)
 class Examined:
     """What validation learns from one batch.
@@ -139,17 +146,17 @@ class PosteriorMeanTask(Task):
         self.degradation = degradation
 
     def forward(self, pixels: Tensor, generator: torch.Generator) -> LossAndParts:
-        degraded, target = self.degradation(to_unit(pixels), generator=generator)
+        degraded, target = degrade(self.degradation, pixels, generator)
         loss = F.mse_loss(self.network(degraded).float(), target)
         return loss, {}
 
     def scores(self, pixels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        degraded, target = self.degradation(to_unit(pixels), generator=generator)
+        degraded, target = degrade(self.degradation, pixels, generator)
         estimate = self.network(degraded).float().clamp(0, 1)
         return {"psnr": psnr(estimate, target).mean(), "psnr_degraded": psnr(degraded, target).mean()}
 
     def pictures(self, pixels: Tensor, generator: torch.Generator) -> Row:
-        degraded, target = self.degradation(to_unit(pixels), generator=generator)
+        degraded, target = degrade(self.degradation, pixels, generator)
         estimate = self.network(degraded).float().clamp(0, 1)
         return [("degraded", degraded), ("posterior mean", estimate), ("image", target)]
 

@@ -27,10 +27,10 @@ from pmrf_blocks.training import (
     TrainConfig,
     fit,
     latent_statistics,
-    write_pairs,
 )
 from pmrf_blocks.training.checkpoint import steps_done
 from pmrf_blocks.training.export import export
+from pmrf_blocks.training.pair_folder import store_pairs
 from pmrf_blocks.training.pairs import compute_pairs
 from pmrf_blocks.training.processes import once, processes
 from pmrf_blocks.training.tasks import Coupling, Task
@@ -242,7 +242,7 @@ def pairs_on_disk(ends: FlowEnds, place: Place) -> PairFolder:
     """Pairs in the flow's own space, written where they are not there yet."""
     flow, coupling = ends.flow, cast(Coupling, ends)  # without a condition it gives two ends
     assert place.pair_folder is not None
-    return write_pairs(
+    return store_pairs(
         place.pair_folder, coupling, place.images(flow.images), rounds=flow.pair_rounds, seed=0,
         made_by={"source": flow.source, "images": essence(flow.images)},
         workers=place.config(flow.train).workers, device=place.device,

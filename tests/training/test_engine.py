@@ -8,16 +8,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from test_tasks import Halve, darken, tiny_vae
+from test_tasks import tiny_vae
 from torch import nn
-from training_toys import Points, Regression, config, fit, latest_checkpoint, outcome
+from training_toys import Halve, Points, Regression, config, darken, fit, in_pixels, latest_checkpoint, outcome
 
 from pmrf_blocks.data import DataError, ImageDataset, JoinedDataset, find_images
-from pmrf_blocks.training import AutoencoderTask, PixelCoupling, PosteriorMeanTask, TrainingError, given_pairs
+from pmrf_blocks.training import AutoencoderTask, FlowTask, PosteriorMeanTask, TrainingError
 from pmrf_blocks.training.checkpoint import load_checkpoint
 from pmrf_blocks.training.guard import LEARN, Guard
 from pmrf_blocks.training.precision import bfloat16_where
-from pmrf_blocks.training.tasks import CouplingFlowTask as FlowTask
 from pmrf_blocks.transformers import HourglassTransformer, Level
 
 
@@ -132,7 +131,7 @@ def flow():
     levels = (Level(32, 1, head_dim=16), Level(32, 1, attention="global", head_dim=16))
     network = HourglassTransformer(in_channels=2, patch_size=1, levels=levels, mapping_width=16)
     nn.init.normal_(network.patch_out.proj.weight, std=0.1)  # else only the last layer has gradients at first
-    return FlowTask(network, given_pairs)
+    return FlowTask(in_pixels(network))
 
 
 def test_gradient_checkpointing_gives_the_same(tmp_path):
@@ -280,7 +279,7 @@ def test_frozen_networks_are_in_eval_mode_without_gradients(tmp_path):
 
     class Velocity(Halve):
         def forward(self, x, t):
-            assert self.training == torch.is_grad_enabled()  # the coupling runs without gradients, the velocity with
+            assert self.training == torch.is_grad_enabled()  # the source runs without gradients, the velocity with
             return super().forward(x)
 
     class Images(Points):
@@ -288,7 +287,7 @@ def test_frozen_networks_are_in_eval_mode_without_gradients(tmp_path):
             return torch.zeros(3, 4, 4, dtype=torch.uint8)
 
     estimator = Estimator().train()
-    task = FlowTask(Velocity(), PixelCoupling(estimator, darken), source_noise=0.1)
+    task = FlowTask(in_pixels(Velocity(), estimator, source_noise=0.1), degradation=darken)
     estimator.train().requires_grad_(True)  # whatever happened to it in between
     run(tmp_path, task, Images(), steps=2)
     assert not estimator.training

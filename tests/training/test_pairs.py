@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from test_tasks import Halve
 from torch import nn
+from training_toys import Halve, in_pixels
 
 from pmrf_blocks.data import DataError, SampleKey
-from pmrf_blocks.training import PairDataset, PairFolder, given_pairs, write_pairs
-from pmrf_blocks.training.pairs import compute_pairs
-from pmrf_blocks.training.tasks import CouplingFlowTask as FlowTask
+from pmrf_blocks.restoration import DegradedSource, NoiseSource, Pipeline, Pixels
+from pmrf_blocks.training import FlowTask, PairDataset, PairFolder, precompute_pairs, write_pairs
 
 
 class Ramp(torch.utils.data.Dataset):
@@ -20,12 +19,25 @@ class Ramp(torch.utils.data.Dataset):
         return torch.full((3, 4, 4), (index * 40 + seed % 40) % 256, dtype=torch.uint8)
 
 
-def test_precomputed_pairs(generator):
-    def coupling(batch, generator):
-        noise = torch.randn(batch.shape, generator=generator)
-        return noise, batch.float() / 255.0
+def noisy(x, *, generator):
+    return x + torch.randn(x.shape, generator=generator, device=x.device), x
 
-    one, same, other = (compute_pairs(coupling, Ramp(), rounds=3, seed=seed, batch_size=4) for seed in (0, 0, 1))
+
+def halving(value=0.5):
+    """A pipeline with a network, as the real ones are."""
+    estimator = Halve()
+    nn.init.constant_(estimator.scale, value)
+    return in_pixels(Halve(), estimator)
+
+
+def conditioned():
+    return Pipeline(space=Pixels(), source=NoiseSource(), condition=DegradedSource(), velocity=Halve(), size=4)
+
+
+def test_precomputed_pairs(generator):
+    one, same, other = (
+        precompute_pairs(halving(), noisy, Ramp(), rounds=3, seed=seed, batch_size=4) for seed in (0, 0, 1)
+    )
     assert len(one) == 15
     assert torch.equal(one.x0, same.x0)
     assert torch.equal(one.x1, same.x1)
@@ -35,33 +47,34 @@ def test_precomputed_pairs(generator):
     assert torch.equal(x1, one.x1[7].float())
     with pytest.raises(ValueError, match="one shape"):
         PairDataset(torch.zeros(2, 1), torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="a condition a pair; got 3 for 2"):
+        PairDataset(torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="precision must be one of"):
+        precompute_pairs(halving(), noisy, Ramp(), rounds=1, seed=0, precision="auto")
 
 
-def noisy(batch, generator):
-    noise = torch.randn(batch.shape, generator=generator, device=batch.device)
-    return noise, batch.float() / 255.0
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_conditions_are_kept(tmp_path, on_disk):
+    options = {"rounds": 1, "seed": 0, "batch_size": 4, "device": "cpu"}
+    if on_disk:
+        pairs = write_pairs(tmp_path, conditioned(), noisy, Ramp(), **options)
+    else:
+        pairs = precompute_pairs(conditioned(), noisy, Ramp(), **options)
+    x0, x1, condition = pairs[3]
+    assert torch.equal(x0, torch.zeros(3, 4, 4))
+    direct = precompute_pairs(Pipeline(space=Pixels(), source=DegradedSource(), size=4), noisy, Ramp(), **options)
+    assert torch.equal(condition, direct[3][0])
+    assert torch.equal(x1, direct[3][1])
 
 
-class Coupled:
-    """A coupling with a network, as the real ones are."""
-
-    def __init__(self, value=0.5):
-        self.frozen = (Halve(),)
-        nn.init.constant_(self.frozen[0].scale, value)
-
-    def __call__(self, batch, generator):
-        noise, x = noisy(batch, generator)
-        return self.frozen[0](x) + noise, x
-
-
-def write(folder, coupling=None, **changes):
+def write(folder, pipeline=None, degradation=noisy, **changes):
     options = {"rounds": 3, "seed": 0, "batch_size": 4, "shard_batches": 2, "device": "cpu", **changes}
-    return write_pairs(folder, coupling or Coupled(), Ramp(), **options)
+    return write_pairs(folder, pipeline or halving(), degradation, Ramp(), **options)
 
 
 def test_pairs_on_the_disk_are_those_in_memory(tmp_path):
     there = write(tmp_path, made_by={"recipe": "test"})
-    memory = compute_pairs(Coupled(), Ramp(), rounds=3, seed=0, batch_size=4, device="cpu")
+    memory = precompute_pairs(halving(), noisy, Ramp(), rounds=3, seed=0, batch_size=4, device="cpu")
     assert len(there) == len(memory) == 15
     assert [path.name for path in sorted(tmp_path.glob("*.safetensors"))] == [
         "pairs-00000.safetensors", "pairs-00001.safetensors",
@@ -74,27 +87,27 @@ def test_pairs_on_the_disk_are_those_in_memory(tmp_path):
     assert there.manifest["pairs"] == 15
     with pytest.raises(IndexError):
         there[15]
-    task = FlowTask(Halve(), given_pairs)
+    task = FlowTask(halving())
     loader = torch.utils.data.DataLoader(there, batch_sampler=[[SampleKey(0, 0), SampleKey(9, 0)]], num_workers=1)
     assert float(task(next(iter(loader)), torch.Generator().manual_seed(0))[0].detach()) > 0
 
 
 def test_writing_pairs_goes_on_where_it_stopped(tmp_path):
-    class Stopping(Coupled):
-        def __call__(self, batch, generator):
+    class Stopping:
+        __name__ = "noisy"
+
+        def __call__(self, x, *, generator):
             if (tmp_path / "parts/pairs-00000.safetensors").exists():
                 raise KeyboardInterrupt
-            return super().__call__(batch, generator)
+            return noisy(x, generator=generator)
 
     whole = write(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "parts", Stopping())
+        write(tmp_path / "parts", degradation=Stopping())
     with pytest.raises(DataError, match="1 of 2 shards are missing, pairs-00001"):
         PairFolder(tmp_path / "parts")
     first = tmp_path / "parts/pairs-00000.safetensors"
     before = first.stat().st_mtime_ns
-    manifest = (tmp_path / "parts/manifest.json").read_text().replace("Stopping", "Coupled")
-    (tmp_path / "parts/manifest.json").write_text(manifest)
     parts = write(tmp_path / "parts")
     assert first.stat().st_mtime_ns == before
     assert all(torch.equal(a, b) for i in range(15) for a, b in zip(whole[i], parts[i]))
@@ -102,7 +115,13 @@ def test_writing_pairs_goes_on_where_it_stopped(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "differs"),
-    [({"seed": 1}, "seed"), ({"coupling": Coupled(0.25)}, "networks"), ({"made_by": {"crop": 8}}, "made_by")],
+    [
+        ({"seed": 1}, "seed"),
+        ({"pipeline": halving(0.25)}, "networks"),
+        ({"made_by": {"crop": 8}}, "made_by"),
+        ({"pipeline": conditioned()}, "source"),
+        ({"precision": "bf16"}, "precision"),
+    ],
 )
 def test_pairs_of_another_origin_are_refused(tmp_path, change, differs):
     write(tmp_path)

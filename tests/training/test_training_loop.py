@@ -168,14 +168,19 @@ def test_bad_configurations(change, message):
         config(**change)
 
 
-def test_automatic_precision_is_what_the_machine_is_fast_at(tmp_path, monkeypatch):
-    from pmrf_blocks.training import precision
+def test_precision_is_what_was_declared(tmp_path):
+    """It was once what a stopwatch said: no number may depend on that."""
+    with pytest.raises(ValueError, match=r"precision must be one of \('fp32', 'bf16'\); got 'auto'"):
+        config(precision="auto")
 
-    for fast, name in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(precision, "_faster_on_the_processor", lambda fast=fast: fast)
-        assert precision.choose_precision("auto", torch.device("cpu")) == name
-    fit(config(precision="auto"), Regression(), Points(), tmp_path, device="cpu", stop=4)
-    monkeypatch.setattr(precision, "_faster_on_the_processor", lambda: True)
-    fit(config(precision="auto"), Regression(), Points(), tmp_path, device="cpu", stop=8)  # goes on as it began
-    assert load_checkpoint(latest_checkpoint(tmp_path / "checkpoints"))["precision"] == "fp32"
-    assert json.loads((tmp_path / "config.json").read_text())["environment"]["precision"] == "fp32"
+    for precision in ("fp32", "bf16"):
+        seen = set()
+
+        class Looking(Regression):
+            def forward(self, batch, generator, seen=seen):
+                seen.add(torch.is_autocast_enabled("cpu"))
+                return super().forward(batch, generator)
+
+        fit(config(precision=precision), Looking(), Points(), tmp_path / precision, device="cpu", stop=2)
+        assert seen == {precision == "bf16"}
+        assert json.loads((tmp_path / precision / "config.json").read_text())["environment"]["precision"] == precision

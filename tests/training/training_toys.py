@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pmrf_blocks.restoration import PMRF
 from pmrf_blocks.training import TrainConfig, fit
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_checkpoint
 from pmrf_blocks.training.tasks import Task
@@ -78,6 +79,27 @@ def config(**changes) -> TrainConfig:
             **changes,
         }
     )
+
+
+class Halve(nn.Module):
+    """A network and a velocity of one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x, t=None):
+        return self.scale * x
+
+
+def darken(x, *, generator):
+    return 0.5 * x, x
+
+
+def in_pixels(velocity, estimator=None, source_noise=0.0):
+    """A PMRF."""
+    estimator = Halve() if estimator is None else estimator
+    return PMRF(estimator=estimator, velocity=velocity, size=8, source_noise=source_noise, steps=2)
 
 
 class Children:
