@@ -69,7 +69,6 @@ class Run:
         self.device, self.world = self.accelerator.device, self.accelerator.num_processes
         self.rank, self.is_main = self.accelerator.process_index, self.accelerator.is_main_process
         self.identity = run_identity(config, dataset, self.world)
-        self.precision = config.precision
         prepare_modules(task, config, self.device)
         self.network = task.network
         groups = task.parameter_groups(config.lr, config.weight_decay)
@@ -82,7 +81,7 @@ class Run:
         self.step, self.asked, self.interrupted = 0, Interruption(), False
         self._resume(resume)
         self._agree()
-        self.autocast = bfloat16_where(self.precision == "bf16", self.device)
+        self.autocast = bfloat16_where(self.config.precision == "bf16", self.device)
 
     def _resume(self, allowed: bool) -> None:
         found = load_newest(self.folder / "checkpoints", self.records.note, rename=self.is_main)
@@ -116,7 +115,7 @@ class Run:
 
     def describe(self, record: Mapping[str, Any] | None) -> None:
         """Write config.json (this stage's settings, the whole recipe, the machine) and start the trackers."""
-        place = {"processes": self.world, "device": str(self.device), "precision": self.precision}
+        place = {"processes": self.world, "device": str(self.device), "precision": self.config.precision}
         environment = {**describe_environment(), **place}
         whole = {"train": dataclasses.asdict(self.config), "recipe": record, "environment": environment}
         self.records.configuration(whole)
@@ -216,7 +215,7 @@ class Run:
 
     def validate(self, validation: Dataset) -> None:
         """Scores and pictures of the averaged weights, into the records."""
-        autocast = bfloat16_where(self.precision == "bf16", self.device, keep=True)
+        autocast = bfloat16_where(self.config.precision == "bf16", self.device, keep=True)
         with self.ema.applied(self.network), torch.no_grad(), autocast:
             self.task.eval()
             scores, picture = validate(
