@@ -16,6 +16,7 @@ from pmrf_blocks.whole_files import replacing, sweep
 
 KEEP = 2
 NAME = re.compile(r"step-(\d{8,15})\.pt")
+PARTS = {"step": int, "network": dict, "optimizer": dict, "ema": dict, "guard": dict, "meter": dict}
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

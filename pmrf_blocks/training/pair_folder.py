@@ -73,9 +73,8 @@ class PairFolder(Dataset[tuple[Tensor, ...]]):
 
     def identity(self) -> dict[str, Any]:
         """What made the pairs."""
-        return {
-            name: self.manifest.get(name) for name in ("networks", "source", "degradation", "rounds", "seed", "made_by")
-        }
+        told = ("networks", "source", "degradation", "rounds", "seed", "precision", "made_by")
+        return {name: self.manifest.get(name) for name in told}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}  # each worker process opens the shards itself

@@ -79,11 +79,21 @@ def test_a_lightning_checkpoint_becomes_the_pipeline(small, tmp_path, generator)
     assert torch.equal(again.image, restored.image)
 
 
+def test_raw_weights_where_they_are_asked_for(small, tmp_path):
+    raw, averaged, estimator = random(small_velocity(), 0), random(small_velocity(), 1), random(small_estimator(), 2)
+    torch.save(lightning(raw, averaged, estimator), tmp_path / "pmrf.ckpt")
+    for ema, expected in ((True, averaged), (False, raw)):
+        velocity = PMRF.from_published(tmp_path / "pmrf.ckpt", ema=ema).velocity
+        assert all(torch.equal(a, b) for a, b in zip(velocity.parameters(), expected.parameters()))
+    assert isinstance(load_restorer(tmp_path / "pmrf.ckpt"), PMRF)
+
+
 def test_the_hub_layout(small, tmp_path, generator):
     velocity, estimator = random(small_velocity(), 0), random(small_estimator(), 2)
     save_file(names(velocity, estimator), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({**FACTS, "mmse_noise_std": 0.05, "betas": [0.9, 0.95]}))
     for path in (tmp_path, tmp_path / "model.safetensors"):
+        assert load_restorer(path).source_noise == 0.05
         pipeline = PMRF.from_published(path)
         assert pipeline.source_noise == 0.05
         assert all(
