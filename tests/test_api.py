@@ -15,8 +15,8 @@ PUBLIC = {
     "resolve_backend resolve_global_backend rotate shifted_window_attention_2d",
     "autoencoders": "Design DiagonalGaussian feature_balance feature_magnitudes Imbalance load_autoencoder "
     "Locality save_diffusers SDVAE SimVAE WHOLE",
-    "transformers": "HourglassTransformer latent_pmrf_hdit Level load_k_diffusion_weights pmrf_controlled_hdit "
-    "pmrf_hdit PRESETS",
+    "transformers": "from_k_diffusion_config HourglassTransformer latent_pmrf_hdit Level load_k_diffusion_weights "
+    "pmrf_controlled_hdit pmrf_hdit PRESETS",
     "estimators": "difface_swinir elir_rrdb RRDB load_swinir_weights pmrf_swinir SwinIR UNet",
     "flow": "Adaptive add_source_noise consistency_flow_matching_loss DISTRIBUTIONS Dopri5 find_solver integrate "
     "integrate_mean_flow IntegrationResult interpolate list_solvers mean_flow_loss rectified_flow_loss reflow_pairs "
