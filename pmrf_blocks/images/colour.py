@@ -74,6 +74,16 @@ def _apply(image: Image.Image, source: object, target: object, mode: str) -> Ima
     return converted
 
 
+def is_srgb(profile: bytes | None) -> bool:
+    """Whether numbers with this profile are sRGB's, as those without a profile are taken to be."""
+    if not profile:
+        return True
+    try:
+        return _is_srgb(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False
+
+
 def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
     steps = np.linspace(0, 255, 9).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(27, 27, 3)

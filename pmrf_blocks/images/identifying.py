@@ -1,4 +1,4 @@
-"""Which of Pillow's readers takes a file. Pillow's global limit on pixels is neither used nor changed."""
+"""Which of Pillow's readers takes a file, and how large it may be."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import io
 import os
 import stat
 import struct
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from PIL import Image, ImageFile
 
@@ -23,6 +24,9 @@ FORMATS = (
 SIGNED = frozenset(FORMATS[: FORMATS.index("PCX")])  # their first bytes leave no doubt; of the others a text may be one
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
+TOO_MANY = "claims more pixels than are allowed (--max-pixels N allows more)"
+LIMIT = threading.Lock()
+Result = TypeVar("Result")
 Source = str | Path | BinaryIO
 
 
@@ -61,7 +65,7 @@ def one_line() -> Iterator[None]:
     except MemoryError:
         raise ImageError("does not fit the memory") from None
     except Image.DecompressionBombError:
-        raise ImageError("a part of it claims to be far larger than the picture: refused") from None
+        raise ImageError(TOO_MANY) from None
     except Exception as error:  # Pillow's decoders raise nearly every kind
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"damaged: {reason}") from None
@@ -111,6 +115,24 @@ def _heif_or_avif(file: BinaryIO, brand: bytes) -> ImageFile.ImageFile:
     except ImportError:
         raise ImageError("HEIC needs the package pillow-heif: pip install pmrf-blocks[heif]") from None
     return pillow_heif.HeifImageFile(io.BytesIO(file.read()), "")
+
+
+def with_limit(max_pixels: int, read: Callable[[], Result]) -> Result:
+    """read(), and where Pillow's own limit on pixels is in the way, once more with ours.
+
+    A few of Pillow's readers ask its global limit, which telephones' pictures are above. It is changed for the second
+    reading alone, one such file at a time.
+    """
+    try:
+        return read()
+    except Image.DecompressionBombError:
+        pass
+    with LIMIT:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+        try:
+            return read()
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def check_size(image: Image.Image, max_pixels: int) -> None:

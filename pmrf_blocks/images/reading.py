@@ -23,7 +23,7 @@ from pmrf_blocks.images.decoding import (
     samples,
 )
 from pmrf_blocks.images.exif import SIDEWAYS, late_exif, read_exif, read_resolution, writable_exif
-from pmrf_blocks.images.identifying import Source, check_size, identify, one_line, stream
+from pmrf_blocks.images.identifying import Source, check_size, identify, one_line, stream, with_limit
 from pmrf_blocks.images.loaded import MAX_PIXELS, Header, ImageError, LoadedImage
 from pmrf_blocks.images.repairing import repairs
 
@@ -48,15 +48,7 @@ def describe_image(source: Source, *, max_pixels: int = MAX_PIXELS, certain: boo
     no doubt, for files whose names do not say that they are pictures.
     """
     with stream(source) as file, one_line():
-        try:
-            image = _opened(file, max_pixels, certain=certain)
-        except Exception:
-            for data, _ in repairs(file, _loaded):
-                image = _opened(io.BytesIO(data), max_pixels, certain=certain)
-                break
-            else:
-                raise
-        return _header(image, read_exif(image)[1])
+        return with_limit(max_pixels, lambda: _describe(file, max_pixels, certain))
 
 
 def open_image(source: Source, *, max_pixels: int = MAX_PIXELS, strict: bool = False) -> LoadedImage:
@@ -74,7 +66,7 @@ def open_image(source: Source, *, max_pixels: int = MAX_PIXELS, strict: bool = F
         ImageError: what cannot be read, with the reason in one line and without the path.
     """
     with stream(source) as file, one_line():
-        decoded = _decode(file, max_pixels, strict)
+        decoded = with_limit(max_pixels, lambda: _decode(file, max_pixels, strict))
         block, lost = writable_exif(decoded.exif)
         tags = ", ".join(f"0x{tag:04X}" for tag in lost)
         found = decoded.samples
@@ -101,13 +93,25 @@ def open_eight_bits(
     ImageError as open_image() does.
     """
     with stream(source) as file, one_line():
-        decoded = _decode(file, max_pixels, strict)
+        decoded = with_limit(max_pixels, lambda: _decode(file, max_pixels, strict))
     for text in (*decoded.notes, *decoded.damage) if tell is not None else ():
         tell(text)  # type: ignore[misc]
     found = decoded.samples
     colour = _eight_bits(found.colour)
     colour = np.repeat(colour, 3, axis=2) if colour.shape[2] == 1 else colour
     return np.ascontiguousarray(colour), None if found.alpha is None else _eight_bits(found.alpha)
+
+
+def _describe(file: BinaryIO, max_pixels: int, certain: bool) -> Header:
+    try:
+        image = _opened(file, max_pixels, certain=certain)
+    except Exception:
+        for data, _ in repairs(file, lambda mended: _loaded(mended, max_pixels)):
+            image = _opened(io.BytesIO(data), max_pixels, certain=certain)
+            break
+        else:
+            raise
+    return _header(image, read_exif(image)[1])
 
 
 def _decode(file: BinaryIO, max_pixels: int, strict: bool) -> _Decoded:
@@ -167,7 +171,7 @@ def _opened(file: BinaryIO, max_pixels: int, *, certain: bool = False) -> ImageF
     return image
 
 
-def _loaded(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def _loaded(file: BinaryIO, max_pixels: int) -> Image.Image:
     image = _opened(file, max_pixels)
     image.load()
     return image

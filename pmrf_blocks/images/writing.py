@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pmrf_blocks.images.colour import from_srgb
+from pmrf_blocks.images.colour import from_srgb, is_srgb
+from pmrf_blocks.images.deep import write_png, write_tiff
 from pmrf_blocks.images.loaded import ImageError, LoadedImage
 from pmrf_blocks.images.names import WRITABLE, shown
 
@@ -23,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "BMP": {},
     "TIFF": {},
 }
-DEEP = frozenset({"PNG", "TIFF"})  # formats that hold 16 bits a channel
+DEEP = {"PNG": write_png, "TIFF": write_tiff}  # formats that hold 16 bits a channel
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as the degradations' and Pillow's grey
 
 
@@ -33,7 +35,11 @@ def write_image(image: LoadedImage, path: str | Path) -> None:
     A grey image is written grey. The file is whole or not there; ImageError says why it could not be written.
     """
     path = Path(path)
-    picture, options = picture_of(image, WRITABLE[path.suffix.lower()])
+    kind = WRITABLE[path.suffix.lower()]
+    if kind in _deep_kinds(image) and is_srgb(image.icc_profile):
+        _write_deep(image, path, kind)
+        return
+    picture, options = picture_of(image, kind)
     save_picture(picture, path, **options)
 
 
@@ -50,15 +56,27 @@ def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:
     kind = WRITABLE[path.suffix.lower()]
     options = {**OPTIONS[kind], **options}
     try:
-        write_whole(path, lambda temporary: picture.save(temporary, kind, **options))
+        with _told(path):
+            write_whole(path, lambda temporary: picture.save(temporary, kind, **options))
+    except ImageError as error:
+        if "exif" not in options or isinstance(error.__context__, OSError):
+            raise
+        # A block may be too long for the format; without it the picture is still the picture.
+        with _told(path):
+            del options["exif"]
+            write_whole(path, lambda temporary: picture.save(temporary, kind, **options))
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a file is written becomes an ImageError of one line."""
+    try:
+        yield
     except OSError as error:
         raise ImageError(f"cannot write {shown(path)}: {error.strerror or error}") from None
     except Exception as error:  # encoders raise ValueError, struct.error, MemoryError, ... by what they cannot hold
-        if "exif" in options:  # too long for the format
-            return save_picture(picture, path, **{name: value for name, value in options.items() if name != "exif"})
-        raise ImageError(
-            f"cannot write {shown(path)}: {' '.join(str(error).split()) or type(error).__name__}"
-        ) from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"cannot write {shown(path)}: {reason}") from None
 
 
 def write_whole(target: Path, write: Callable[[Path], object]) -> None:
@@ -81,13 +99,33 @@ def write_whole(target: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _picture(image: LoadedImage, kind: str) -> Image.Image:
-    """The image as Pillow's, grey where it is grey, of 16 bits where the file was and the format can."""
-    pixels = image.pixels.detach().float().cpu().clamp(0, 1)
+def _layers(image: LoadedImage) -> torch.Tensor:
+    """(C, H, W) in [0, 1]: one channel or three, and alpha where there is some."""
+    pixels = image.pixels.detach().float().cpu()
     if image.grey:
         pixels = (pixels * torch.tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
-        if image.bit_depth > 8 and image.alpha is None and kind in DEEP:
-            return Image.fromarray((pixels[0] * 65535.0).round().numpy().astype(np.uint16))
-    layers = pixels if image.alpha is None else torch.cat([pixels, image.alpha.detach().float().cpu().clamp(0, 1)])
+    return (pixels if image.alpha is None else torch.cat([pixels, image.alpha.detach().float().cpu()])).clamp(0, 1)
+
+
+def _picture(image: LoadedImage, kind: str) -> Image.Image:
+    """The image as Pillow's, grey where it is grey, of 16 bits where the file was and Pillow and the format can."""
+    layers = _layers(image)
+    if image.bit_depth > 8 and kind in DEEP and len(layers) == 1:
+        return Image.fromarray((layers[0] * 65535.0).round().numpy().astype(np.uint16))
     array = (layers * 255.0).round().byte().permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(np.squeeze(array, 2) if array.shape[2] == 1 else array)
+
+
+def _deep_kinds(image: LoadedImage) -> tuple[str, ...]:
+    """Formats that our own writers give 16 bits, where the file had them. A grey one without alpha is Pillow's affair;
+    one with alpha Pillow could not read again as TIFF."""
+    if image.bit_depth <= 8 or (image.grey and image.alpha is None):
+        return ()
+    return ("PNG",) if image.grey else tuple(DEEP)
+
+
+def _write_deep(image: LoadedImage, path: Path, kind: str) -> None:
+    array = (_layers(image) * 65535.0).round().permute(1, 2, 0).contiguous().numpy().astype(np.uint16)
+    options = {"profile": image.icc_profile, "exif": image.exif, "dpi": image.resolution}
+    with _told(path):
+        write_whole(path, lambda temporary: DEEP[kind](array, temporary, **options))

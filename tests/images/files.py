@@ -74,7 +74,7 @@ def oriented(value: int) -> Image.Exif:
     return exif
 
 
-def oriented_in_text(value: str) -> bytes:
-    """An EXIF block whose orientation is a text, as some programs write it."""
-    entry = struct.pack("<HHI4s", 0x0112, 2, len(value) + 1, value.encode())
-    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+def text_tags(**tags: str) -> bytes:
+    """An EXIF block whose tags (as 'x0112') are short texts, also where they should be numbers, as some programs do."""
+    entries = b"".join(struct.pack("<HHI4s", int(tag[1:], 16), 2, len(v) + 1, v.encode()) for tag, v in tags.items())
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from tests.images.files import LINEAR_GREY, chunk, encoded, noise, oriented, oriented_in_text, p3_profile, png
+from tests.images.files import LINEAR_GREY, chunk, encoded, noise, oriented, p3_profile, png, text_tags
 
 SIDE = 16
 
@@ -117,7 +117,7 @@ GOOD = (
     Good("exif_garbage.png", png(PICTURE, GARBAGE_EXIF), PICTURE, note="EXIF"),
     Good("exif_garbage.webp", encoded(RGB, "WEBP", **LOSSLESS, exif=b"Exif\0\0" + b"\xee" * 40), PICTURE, note="EXIF"),
     Good("exif_garbage.jpg", _jpeg(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff"), SMOOTH, 3),
-    Good("orientation_text.jpg", _jpeg(exif=oriented_in_text("6")), np.rot90(SMOOTH, -1), 3),
+    Good("orientation_text.jpg", _jpeg(exif=text_tags(x0112="6")), np.rot90(SMOOTH, -1), 3),
     Good("turned.tif", encoded(RGB, "TIFF", exif=oriented(8).tobytes()), np.rot90(PICTURE)),
     Good("no_end.jpg", _jpeg()[:-2], SMOOTH, 3, "end mark"),
     Good("one_byte_of_end.jpg", _jpeg()[:-1], SMOOTH, 3, "end mark"),
