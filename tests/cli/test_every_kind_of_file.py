@@ -6,33 +6,17 @@ import tarfile
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from pmrf_blocks.cli import main
-from pmrf_blocks.commands import degrade as degrade_command
-from pmrf_blocks.commands import restore as restore_command
 from pmrf_blocks.data import DataError, ImageDataset, TarImages, find_images
 from pmrf_blocks.images import describe_image, open_eight_bits
-from pmrf_blocks.restoration import Restored
 from tests.images.kinds import BAD, GOOD, SIDE
 
 Result = tuple[np.ndarray | None, str]  # pixels, and what was said
 
 
-class Unchanged:
-    """A restorer that gives its input back."""
-
-    size, steps, device = SIDE, 1, torch.device("cpu")
-
-    def restore(self, images, **options):
-        return Restored(images, images, 1)
-
-
-@pytest.fixture(autouse=True)
-def unchanged(monkeypatch):
-    monkeypatch.setattr(restore_command, "load_restorer", lambda model, device: Unchanged())
-    monkeypatch.setattr(degrade_command, "build_degradation", lambda name: lambda x, generator: (x, x))
+pytestmark = pytest.mark.usefixtures("unchanged")
 
 
 def one_line(text):
