@@ -126,6 +126,6 @@ def _deep_kinds(image: LoadedImage) -> tuple[str, ...]:
 
 def _write_deep(image: LoadedImage, path: Path, kind: str) -> None:
     array = (_layers(image) * 65535.0).round().permute(1, 2, 0).contiguous().numpy().astype(np.uint16)
-    options = {"profile": image.icc_profile, "exif": image.exif, "dpi": image.resolution}
+    options: dict[str, Any] = {"profile": image.icc_profile, "exif": image.exif, "dpi": image.resolution}
     with _told(path):
         write_whole(path, lambda temporary: DEEP[kind](array, temporary, **options))
