@@ -46,10 +46,15 @@ class BlindFaceDegradation(nn.Module):
         kernel_size, sigma, factor: of blur and down-sampling, for images whose shorter side is `reference_size`
             pixels. At another size all three scale along, so that the same share of the face is lost; None applies
             them as they are.
-        isotropic, grey: probabilities.
+        isotropic: probability of a round kernel.
         noise: range of the noise's standard deviation, of 255.
         quality: range of whole JPEG qualities, both ends included. The papers say 30 to 100; PMRF's code cuts
             uniform numbers off and so never draws 100: (30, 99).
+        grey: probability that an image turns grey, with its target.
+
+    The steps are those of GFPGAN and DifFace; the default settings are those of PMRF's code
+    (utils/create_degradation.py). Raises ValueError for a range that is none, an even kernel_size, and images of
+    another shape or dtype.
     """
 
     def __init__(

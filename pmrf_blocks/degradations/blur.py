@@ -55,7 +55,8 @@ def filter2d(x: Tensor, kernel: Tensor) -> Tensor:
 class GaussianBlur(nn.Module):
     """Blur with gaussian_kernel(size, sigma_x, sigma_y, theta): numbers for all images, or tensors (B,).
 
-    Images (B, 3, H, W) in [0, 1]; borders are mirrored without the edge pixel. ValueError for another shape or dtype.
+    Images (B, 3, H, W) in [0, 1]; borders are mirrored without the edge pixel, as OpenCV's filter2D does. Raises
+    ValueError for another shape or dtype.
     """
 
     kernel: Tensor

@@ -15,7 +15,8 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and JPEG weigh the chann
 class GaussianNoise(nn.Module):
     """x + sigma * n, clipped to [0, 1]; sigma on the scale of [0, 1] (25 of 255 is 25 / 255), one or one an image.
 
-    Images (B, 3, H, W); ValueError for another shape or dtype and for a negative sigma.
+    Images (B, 3, H, W). The noise of the blind-face pipeline (GFPGAN, DifFace). Raises ValueError for another shape or
+    dtype and for a negative sigma.
     """
 
     def __init__(self, sigma: float | Tensor) -> None:
@@ -30,7 +31,11 @@ class GaussianNoise(nn.Module):
 
 
 class RandomMask(nn.Module):
-    """Each pixel of images (B, 3, H, W) set to 0 in all channels with probability `fraction`, in [0, 1]."""
+    """Each pixel of images (B, 3, H, W) in [0, 1] set to 0 in all channels with probability `fraction`.
+
+    Every pixel is drawn alone; Inpainting draws a fixed number of pixels, as PMRF's code does. Raises ValueError for a
+    fraction outside [0, 1] and for images of another shape or dtype.
+    """
 
     def __init__(self, fraction: float = 0.9) -> None:
         super().__init__()
@@ -46,7 +51,8 @@ class RandomMask(nn.Module):
 
 
 class Greyscale(nn.Module):
-    """All three channels of (B, 3, H, W) become the luma of BT.601, or with weights=None their mean."""
+    """All three channels of images (B, 3, H, W) in [0, 1] become the luma of BT.601, as OpenCV's conversion to grey
+    gives it, or with weights=None their mean (PMRF's colourisation). Raises ValueError for another shape or dtype."""
 
     def __init__(self, weights: tuple[float, float, float] | None = LUMA) -> None:
         super().__init__()

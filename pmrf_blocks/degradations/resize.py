@@ -28,9 +28,9 @@ def resize(x: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor
 
 
 class Resize(nn.Module):
-    """Resize images (B, 3, H, W) in [0, 1] to (height, width) as resize() does; bicubic overshoot is clipped.
+    """Resize images (B, 3, H, W) in [0, 1] to (height, width), bilinear as OpenCV does; bicubic overshoot is clipped.
 
-    ValueError for an unknown mode, a size below 1, and images of another shape or dtype.
+    Raises ValueError for an unknown mode, a size below 1, and images of another shape or dtype.
     """
 
     def __init__(self, height: int, width: int, mode: str = "bilinear") -> None:

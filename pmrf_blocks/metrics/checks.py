@@ -17,5 +17,5 @@ def check_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def to_double(x: Tensor) -> Tensor:
-    """In float64, on the processor where the device has none (mps)."""
+    """In float64, on the CPU where the device has none (mps)."""
     return x.cpu().double() if x.device.type == "mps" else x.double()

@@ -45,7 +45,7 @@ class _Dlib:
 
 
 class DlibEmbedder(_Dlib):
-    """Embeddings (B, 128) of FFHQ-aligned faces (B, 3, H, W) in [0, 1], on the processor.
+    """Embeddings (B, 128) of FFHQ-aligned faces (B, 3, H, W) in [0, 1], on the CPU.
 
     dlib's network was trained so that Euclidean distances below 0.6 mean one person; angles between its embeddings
     are smaller than ArcFace's and compare with nothing but one another.
@@ -59,7 +59,7 @@ class DlibEmbedder(_Dlib):
 
 
 class DlibLandmarks(_Dlib):
-    """68 landmarks (B, 68, 2), x then y, in pixels of FFHQ-aligned faces (B, 3, H, W) in [0, 1], on the processor.
+    """68 landmarks (B, 68, 2), x then y, in pixels of FFHQ-aligned faces (B, 3, H, W) in [0, 1], on the CPU.
 
     The regression trees give whole pixels. The model was trained on iBUG 300-W, whose licence excludes commercial use.
     """

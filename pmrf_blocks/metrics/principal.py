@@ -33,7 +33,8 @@ class PrincipalComponents:
 
 
 def principal_components(reference: Tensor | Moments, count: int = 64) -> PrincipalComponents:
-    """The `count` directions in which the features (N, D) of a reference set vary most (Pearson, 1901).
+    """The `count` directions in which the features (N, D) of a reference set vary most (Pearson, 1901; Jolliffe, 2002,
+    section 2.1).
 
         project = principal_components(reference)
         frechet_distance(project(restored), project(reference))

@@ -13,7 +13,7 @@ from torch import Tensor
 from pmrf_blocks.metrics.checks import check_pair
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al., 2003, table 1
-CACHE = 2**18  # elements of one plane group on a processor: what is blurred together should stay in its cache
+CACHE = 2**18  # elements of one plane group on the CPU: what is blurred together should stay in its cache
 
 
 class Structural(NamedTuple):
@@ -80,7 +80,7 @@ def _scales(x: Tensor, y: Tensor, data_range: float, window: list[float], scales
             pad = [side % 2 for side in x.shape[-2:]]
             x, y = (F.avg_pool2d(image, 2, padding=pad) for image in (x, y))
         a, b = x.flatten(0, 1), y.flatten(0, 1)
-        # Planes are independent. On a processor they are taken as many at a time as its cache holds.
+        # Planes are independent. On the CPU they are taken as many at a time as its cache holds.
         group = max(1, CACHE // a.shape[1:].numel()) if x.device.type == "cpu" else max(1, len(a))
         parts = [_plane_means(*pair, data_range, window) for pair in zip(a.split(group), b.split(group))]
         full, contrast = (torch.cat(values).view(x.shape[:2]) for values in zip(*parts))
@@ -110,7 +110,7 @@ def _slide(x: Tensor, window: list[float], dim: int) -> Tensor:
     """Weighted sum of shifted copies along one axis, where the window is wholly inside.
 
     A symmetric window of 11 costs 5 sums and 6 multiplications a pixel. PyTorch's convolutions of one channel take
-    several times as long on a processor.
+    several times as long on the CPU.
     """
     last = len(window) - 1
     length = x.shape[dim] - last
