@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+DEEPEST = 30  # objects and lists within one another
 LARGEST = 2**26  # bytes; a configuration has a few thousand, the list of files in a large tar some million
 
 
@@ -35,12 +36,23 @@ def read_json_object(
         raise error(f"{path} is damaged: {str(reason).splitlines()[0]}") from None
     if not isinstance(content, dict):
         raise error(f"{path} is damaged: not a JSON object")
+    if depth(content) > DEEPEST:
+        raise error(f"{path} is damaged: nested more than {DEEPEST} deep")
     for name, kinds in (fields or {}).items():
         if name not in content:
             raise error(f"{path} is damaged: {name!r} is missing")
         if not is_kind(content[name], kinds):
             raise error(f"{path} is damaged: {name!r} is {short(content[name])}, not of type {_names(kinds)}")
     return content
+
+
+def depth(value: Any) -> int:
+    """How deep objects and lists lie within one another; 0 for a plain value."""
+    level, layer = 0, [value]
+    while layer := [one for one in layer if isinstance(one, (dict, list))]:
+        level += 1
+        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
+    return level
 
 
 def is_kind(value: Any, kinds: type | tuple[type, ...]) -> bool:

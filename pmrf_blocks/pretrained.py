@@ -9,22 +9,31 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import json
+import re
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from pmrf_blocks.arguments import check_arguments
+from pmrf_blocks.construction import plan
+from pmrf_blocks.json_files import read_json_object, short
 from pmrf_blocks.variants import from_path, import_path, is_path
+from pmrf_blocks.whole_files import write_bytes, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 Network = TypeVar("Network", bound="Pretrained")
 Built = TypeVar("Built", bound=nn.Module)
+
+
+# What weights may be stored in, by the names of safetensors; all else passes for integers.
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class WeightsError(ValueError):
@@ -48,6 +57,11 @@ def check_keys(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) 
             for key in own
             if key in state_dict and state_dict[key].shape != own[key].shape
         ],
+        "of another type": [
+            f"{key} {state_dict[key].dtype} for {own[key].dtype}"
+            for key in own
+            if key in state_dict and state_dict[key].is_floating_point() != own[key].is_floating_point()
+        ],
     }
     found = [
         f"{len(keys)} {kind}: {', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}"
@@ -65,6 +79,21 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weight file {path} is damaged or not safetensors: {error}") from None
+
+
+def read_header(path: Path) -> dict[str, Tensor]:
+    """Names, shapes and types of a .safetensors file as tensors without memory; WeightsError as read_safetensors()."""
+    if not path.is_file():
+        raise WeightsError(f"weight file {path} not found")
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {
+                name: torch.empty(one.get_shape(), dtype=DTYPES.get(one.get_dtype(), torch.uint8), device="meta")
+                for name, one in slices.items()
+            }
+    except (SafetensorError, OSError, RuntimeError, OverflowError, MemoryError) as error:
         raise WeightsError(f"weight file {path} is damaged or not safetensors: {error}") from None
 
 
@@ -88,21 +117,25 @@ def read_pickle(path: str | Path) -> Mapping[str, Any]:
 def build_network(make: Callable[[], Built], state_dict: Mapping[str, Tensor], *, config: Path, weights: Path) -> Built:
     """The network that `make` gives, with its weights, in eval mode.
 
-    It is made without memory first, so that a config.json that does not fit the weights, however large the network it
-    describes, is a WeightsError that names both files' entries and nothing else.
+    It is made without memory first, and no larger than the weights, so that a config.json that does not fit them,
+    however large the network it describes, is a WeightsError that names both files' entries and nothing else.
     """
-    try:
-        with torch.device("meta"):
-            plan = make()
-    except KeyError as error:
-        raise WeightsError(f"{config}: {error} is missing") from None
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{config} does not describe a network known here: {reason}") from None
-    check_keys(plan, state_dict, str(weights))
+    check_plan(make, state_dict, config=config, weights=weights)
     network = make()
     network.load_state_dict(state_dict)
     return network.eval()
+
+
+def check_plan(make: Callable[[], nn.Module], header: Mapping[str, Tensor], *, config: Path, weights: Path) -> None:
+    """WeightsError where what `make` gives is no network, or none of the entries of `header` (names and shapes)."""
+    try:
+        planned = plan(make, len(header))
+    except KeyError as error:
+        raise WeightsError(f"{config}: {error} is missing") from None
+    except Exception as error:  # a stranger's settings: whatever the constructor fails on
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{config} does not describe a network known here: {reason}") from None
+    check_keys(planned, header, str(weights))
 
 
 class Pretrained:
@@ -144,9 +177,9 @@ class Pretrained:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {key: value.contiguous() for key, value in self.state_dict().items()}
         # Not save_file(): it makes files that their owner alone can read, useless where a package is shared.
-        (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
+        write_bytes(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
         config = {"class": plain_class(type(self)).__name__, **described}
-        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        write_json(folder / CONFIG, config)
 
     @classmethod
     def from_pretrained(
@@ -164,12 +197,14 @@ class Pretrained:
         config = read_json(folder / CONFIG)
         named = config.pop("class", cls.__name__)
         if named != cls.__name__:
-            raise WeightsError(f"{folder / CONFIG} describes a {named}, not a {cls.__name__}")
+            raise WeightsError(f"{folder / CONFIG} describes a {short(named)}, not a {cls.__name__}")
         try:
+            check_arguments(cls, config)
             arguments = {name: _imported(value, trusted_modules) for name, value in config.items()}
         except ValueError as error:
             raise WeightsError(f"{folder / CONFIG}: {error}") from None
         make = cast("Callable[[], nn.Module]", functools.partial(cls, **arguments))
+        check_plan(make, read_header(folder / WEIGHTS), config=folder / CONFIG, weights=folder / WEIGHTS)
         state_dict = read_safetensors(folder / WEIGHTS)
         model = build_network(make, state_dict, config=folder / CONFIG, weights=folder / WEIGHTS)
         return cast("Network", model.to(device))
@@ -185,33 +220,33 @@ class Pretrained:
 
 
 def locate(path_or_repo: str | Path, *, patterns: Sequence[str] = ("*.json", "*.safetensors")) -> Path:
-    """A local folder, or the snapshot of a hub id 'owner/name' (the files that match `patterns` alone)."""
+    """A local folder, or the snapshot of a hub id 'owner/name' (the files that match `patterns` alone).
+
+    A folder on the disk is never the hub: a Path is no hub id, and neither is a string whose first part is a folder
+    here. Else a stranger who takes the name of a missing folder would be loaded. WeightsError where nothing is found.
+    """
     path = Path(path_or_repo).expanduser()
     if path.is_dir():
         return path
     if path.exists():
         raise WeightsError(f"{path} is a file; a model is a folder with {CONFIG}, or a hub id")
-    if str(path_or_repo).count("/") != 1 or str(path_or_repo).startswith((".", "/", "~")):
+    name = str(path_or_repo)
+    if isinstance(path_or_repo, Path) or ".." in name or HUB_ID.fullmatch(name) is None:
         raise WeightsError(f"no folder {path}, and not a hub id (owner/name) either")
+    if Path(path.parts[0]).exists():
+        raise WeightsError(f"no folder {path} in {path.parts[0]}, which is a folder here and not the hub's")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(path_or_repo), allow_patterns=list(patterns)))
+        return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except Exception as error:  # the hub's errors are many: network, authorisation, absence
-        raise WeightsError(f"cannot get {path_or_repo} from the hub: {error}") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"cannot get {path_or_repo} from the hub: {reason}") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; WeightsError where it is missing or damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise WeightsError(f"{path} not found") from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged: {error}") from None
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} is damaged: not a JSON object")
-    return content
+    return read_json_object(path, WeightsError)
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
+from pmrf_blocks.json_files import short
 from pmrf_blocks.pretrained import WeightsError, plain_class
 from pmrf_blocks.variants import PACKAGE, from_path, import_path, is_path
 
@@ -48,7 +49,7 @@ def class_named(kind: str, name: Any, *, where: str, trusted_modules: Collection
     if isinstance(name, str) and name in table:
         return getattr(import_module(table[name]), name)
     if not is_path(name) or name.startswith(f"{PACKAGE}."):  # not everything here may be built with any numbers
-        raise WeightsError(f"{where} must be one of {', '.join(table)}; got {name!r}")
+        raise WeightsError(f"{where} must be one of {', '.join(table)}; got {short(name)}")
     try:
         found = from_path(name, trusted_modules=trusted_modules)
     except ValueError as error:
