@@ -26,7 +26,7 @@ LONGEST = 1000  # of a list, an object, or a string
 def check_arguments(make: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     """ValueError, in one line that begins with the argument's name, where `arguments`, read from JSON, is not what
     `make` (a class or function) takes: unknown names, missing ones, other types, sizes beyond all bounds."""
-    target = inspect.unwrap(make.__init__) if inspect.isclass(make) else inspect.unwrap(make)  # type: ignore[misc]
+    target = inspect.unwrap(make.__init__) if inspect.isclass(make) else inspect.unwrap(make)
     parameters = dict(inspect.signature(target).parameters)
     if inspect.isclass(make):
         parameters.pop(next(iter(parameters)))  # self

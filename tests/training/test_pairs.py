@@ -129,6 +129,51 @@ def test_pairs_of_another_origin_are_refused(tmp_path, change, differs):
         write(tmp_path, **change)
 
 
+def cut(data):
+    return data[:-5]
+
+
+def flip(data):
+    return data[:-5] + bytes([data[-5] ^ 1]) + data[-4:]
+
+
+def other_layout(data):
+    return data.replace(b'"x1"', b'"y1"')
+
+
+@pytest.mark.parametrize("damage", [cut, flip, other_layout, lambda data: b""])
+def test_damaged_shards_are_made_again(tmp_path, damage, capsys):
+    write(tmp_path)
+    shard = tmp_path / "pairs-00001.safetensors"
+    whole = shard.read_bytes()
+    shard.write_bytes(damage(whole))
+    write(tmp_path)
+    assert "pairs-00001.safetensors is damaged" in capsys.readouterr().err
+    assert shard.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [cut, other_layout, lambda data: b""])
+def test_shards_of_another_size_or_layout_are_not_opened(tmp_path, damage):
+    write(tmp_path)
+    shard = tmp_path / "pairs-00001.safetensors"
+    shard.write_bytes(damage(shard.read_bytes()))
+    with pytest.raises(DataError, match=r"pairs-00001\.safetensors"):
+        PairFolder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"pairs": "3", "shard_pairs": 1}', '{"pairs": 3, "shard_pairs": 0}',
+             '{"pairs": 1e99, "shard_pairs": 1}', '{"pairs": 100000000000, "shard_pairs": 1}', "[" * 10**5],
+)  # fmt: skip
+def test_a_damaged_manifest_is_one_line(tmp_path, text):
+    write(tmp_path)
+    (tmp_path / "manifest.json").write_text(text)
+    for use in (PairFolder, write):
+        with pytest.raises(DataError, match=rf"^{tmp_path} holds no pairs: .*$") as error:
+            use(tmp_path)
+        assert "\n" not in str(error.value)
+
+
 def test_no_pairs_are_named(tmp_path):
     with pytest.raises(DataError, match="holds no pairs"):
         PairFolder(tmp_path)
