@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pmrf_blocks.autoencoders.blocks import Block
 from pmrf_blocks.autoencoders.design import MiddleLayer
@@ -36,6 +37,7 @@ class SDVAE(SimVAE):
         image_channels: int = 3,
         scaling_factor: float = 1.0,
         shift_factor: float = 0.0,
+        diffusers_config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
             latent_channels,
@@ -53,4 +55,5 @@ class SDVAE(SimVAE):
             image_channels=image_channels,
             scaling_factor=scaling_factor,
             shift_factor=shift_factor,
+            diffusers_config=diffusers_config,
         )

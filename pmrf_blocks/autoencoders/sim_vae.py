@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,9 @@ class SimVAE(nn.Module, Pretrained):
         residual: shortcuts without parameters around each resizing layer, the first and the last convolution: pixels
             of a square become channels, or channels pixels, averaged or repeated (DC-AE's; no part of the paper).
         quant_conv: 1x1 convolutions on the moments and before the decoder, as in SD-VAE's first releases.
+        image_channels: of the images that are encoded and decoded.
         scaling_factor, shift_factor: latents that a flow sees are (z - shift_factor) * scaling_factor.
+        diffusers_config: what a configuration of diffusers says besides, kept for save_diffusers().
 
     Images are RGB in [-1, 1], (B, 3, H, W), of any size: they are padded by replication to a multiple of
     `downsampling` before the encoder, and forward() crops its reconstruction back.
@@ -64,6 +67,7 @@ class SimVAE(nn.Module, Pretrained):
         image_channels: int = 3,
         scaling_factor: float = 1.0,
         shift_factor: float = 0.0,
+        diffusers_config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         design = Design(norm, norm_groups, middle, resize, upsample, block, residual)

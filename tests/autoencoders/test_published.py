@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pmrf_blocks.autoencoders import SDVAE, SimVAE, load_autoencoder, save_diffusers
-from pmrf_blocks.autoencoders.published import read_sim, rename
+from pmrf_blocks.autoencoders.configurations import read_sim
+from pmrf_blocks.autoencoders.published import rename
 from pmrf_blocks.pretrained import WeightsError
 
 diffusers = pytest.importorskip("diffusers")
@@ -99,8 +100,11 @@ def test_a_pickle_that_is_not_weights_is_refused(content, tmp_path, monkeypatch)
     (tmp_path / "diffusion_pytorch_model.bin").rename(tmp_path / "diffusion_pytorch_model.safetensors")
     with pytest.raises(WeightsError, match="damaged or not safetensors"):
         load_autoencoder(tmp_path)
-    with pytest.raises(WeightsError, match="is a file; a model is a folder"):
+    with pytest.raises(WeightsError, match="damaged or not safetensors"):
         load_autoencoder(tmp_path / "diffusion_pytorch_model.safetensors")
+    torch.save(content, tmp_path / "model.pth")
+    with pytest.raises(WeightsError, match="is a file; a model is a folder"):
+        load_autoencoder(tmp_path / "model.pth")
     assert not (tmp_path / "ran").exists()
 
 
@@ -143,7 +147,7 @@ def test_sim_vae_in_its_published_layout(norm, upsample, tmp_path):
     """config.json as the official release has it; the keys are checked against the published names elsewhere."""
     torch.manual_seed(0)
     source = SimVAE(4, channels=(8, 16), blocks_per_level=1, middle_blocks=2, norm=norm, upsample=upsample).eval()
-    save_diffusers(source, tmp_path)
+    save_diffusers(source, tmp_path, kind="AutoencoderKLSim")
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["_class_name"] == "AutoencoderKLSim"
     assert config["norm_type"] == f"{norm}_norm"
@@ -209,7 +213,10 @@ def broken(tmp_path, **changes):
     ("changes", "message"),
     [
         ({"_class_name": "VQModel"}, "_class_name must be one of AutoencoderKL, AutoencoderKLSim; got 'VQModel'"),
-        ({"latent_channels": "absent"}, "'latent_channels' is missing"),
+        (
+            {"_class_name": "AutoencoderKLSim", "mid_block_out_channel": 16, "latent_channels": "absent"},
+            "'latent_channels' is missing",
+        ),
         ({"act_fn": "gelu"}, "act_fn must be 'silu'; got 'gelu'"),
         ({"use_quant_conv": False}, "must be the same"),
         ({"down_block_types": ["AttnDownEncoderBlock2D"] * 3}, "down_block_types must be 'DownEncoderBlock2D'"),
