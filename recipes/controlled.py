@@ -3,59 +3,30 @@
     python -m recipes.controlled --data DIR
     python -m recipes.controlled --data DIR --scale small
 
-Denoising, inpainting, colourisation and super-resolution at 256x256; DIR holds ffhq256 and celeba-test. The methods
-differ in where the flow starts and what its velocity sees, all else being equal:
+At 256x256; DIR holds ffhq256 and celeba-test. The methods differ in where the flow starts and what its velocity sees,
+all else being equal:
 
     PMRF                        from the posterior mean plus noise
     flow from y                 from the degraded image plus noise
     flow conditioned on y       from noise, seeing the degraded image
     flow conditioned on mean    from noise, seeing the posterior mean
-    posterior mean              no flow
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from pmrf_blocks.estimators import SwinIR
+from pmrf_blocks.experiments import Claim, Estimator, Flow, Images, Net, Row, Table, launch
 from pmrf_blocks.transformers import Level
-from recipes.common.sizes import Scale
-from recipes.common.stages import Estimator, Flow, Images, Network
-from recipes.common.table_command import launch_table
-from recipes.common.tables import Claim, Row, Table
-from recipes.latent_pmrf import flow_training
-from recipes.pmrf import pixel_velocity, pmrf
-from recipes.posterior_mean import posterior_mean
-
-SOURCE_NOISE = {"denoising": 0.025, "inpainting": 0.1, "colourisation": 0.1, "super-resolution": 0.1}
-STEPS, BATCH = 1000 * 70_000 // 256, 256  # a thousand epochs of FFHQ
+from recipes import pmrf, posterior_mean
 
 
-def mean_of(scale: Scale, degradation: str) -> Estimator:
-    """The posterior mean for one degradation: a narrower SwinIR (4.74 M) at the paper's scale."""
-    stage = posterior_mean(scale, degradation)
-    if scale != "paper":
-        return stage
-    network = Network("SwinIR", {"embed_dim": 120, "depths": (6,) * 5, "num_heads": (6,) * 5})
-    return replace(
-        stage, network=network, images=Images("ffhq256", 256), validation=Images("celeba-test/hq", 256, first=64)
-    )
-
-
-def controlled_pmrf(scale: Scale, degradation: str) -> Flow:
+def on(flow: Flow, degradation: str, source_noise: float) -> Flow:
     """PMRF on one of the four degradations."""
-    estimator = mean_of(scale, degradation)
-    flow = replace(pmrf(scale, degradation, SOURCE_NOISE[degradation]), estimator=estimator)
-    if scale != "paper":
-        return flow
-    levels = (Level(384, 2), Level(768, 11, "global"))
-    train = replace(flow_training(scale, STEPS, BATCH), weight_decay=0.01)
-    return replace(
-        flow,
-        velocity=pixel_velocity(scale).changed(levels=levels),
-        images=estimator.images,
-        validation=estimator.validation,
-        train=train,
-    )
+    assert flow.estimator is not None
+    estimator = replace(flow.estimator, degradation=degradation)
+    return replace(flow, estimator=estimator, degradation=degradation, source_noise=source_noise)
 
 
 def conditioned(flow: Flow, condition: str) -> Flow:
@@ -64,33 +35,66 @@ def conditioned(flow: Flow, condition: str) -> Flow:
     return replace(flow, velocity=velocity, source="noise", source_noise=1.0, condition=condition, pair_rounds=0)
 
 
-def methods(scale: Scale, degradation: str) -> dict[str, Flow | Estimator]:
+def methods(ours: Flow) -> dict[str, Flow | Estimator]:
     """PMRF and its baselines on one degradation."""
-    ours = controlled_pmrf(scale, degradation)
+    assert ours.estimator is not None
     return {
         "PMRF": ours,
         "flow from y": replace(ours, source="degraded", estimator=None),
         "flow conditioned on y": replace(conditioned(ours, "degraded"), estimator=None),
         "flow conditioned on mean": conditioned(ours, "posterior-mean"),
-        "posterior mean": mean_of(scale, degradation),
+        "posterior mean": ours.estimator,
     }
 
 
-def controlled(scale: Scale = "paper") -> Table:
-    rows, claims = [], []
-    for degradation in SOURCE_NOISE:
-        rows += [Row(f"{degradation}: {label}", stage) for label, stage in methods(scale, degradation).items()]
-        ours, baselines = f"{degradation}: PMRF", ("flow from y", "flow conditioned on y", "flow conditioned on mean")
-        claims.append(
-            Claim(
-                f"{degradation}: PMRF distorts less than every other flow: PSNR.",
-                tuple(("restoration", "psnr", (ours, f"{degradation}: {label}")) for label in baselines),
-            )
+def controlled(flow: Flow, faces: Images) -> Table:
+    ours = {
+        "denoising": on(flow, "denoising", source_noise=0.025),
+        "inpainting": on(flow, "inpainting", source_noise=0.1),
+        "colourisation": on(flow, "colourisation", source_noise=0.1),
+        "super-resolution": on(flow, "super-resolution", source_noise=0.1),
+    }
+    rows = [Row(f"{task}: {label}", stage) for task, own in ours.items() for label, stage in methods(own).items()]
+    baselines = ("flow from y", "flow conditioned on y", "flow conditioned on mean")
+    claims = [
+        Claim(
+            f"{task}: PMRF distorts less than every other flow: PSNR.",
+            tuple(("restoration", "psnr", (f"{task}: PMRF", f"{task}: {label}")) for label in baselines),
         )
-    about = "PMRF's paper plots these experiments and has no table of them; there are no numbers to set beside ours."
-    title = "PMRF's controlled experiments"
-    return Table("controlled", title, tuple(rows), tuple(claims), ("restoration",), about)
+        for task in ours
+    ]
+    about, parts = "PMRF's paper plots these experiments and has no table of them to set beside ours.", ("restoration",)
+    return Table("controlled", "PMRF's controlled experiments", tuple(rows), tuple(claims), faces, parts, about)
+
+
+def paper() -> Table:
+    """At 256x256, a thousand epochs of FFHQ: HDiT of two levels, and a narrower SwinIR (4.74 M)."""
+    flow, faces = pmrf.paper(), Images("ffhq256", 256, flip=True)
+    held_out = Images("celeba-test/hq", 256, held_out=True)
+    estimator = replace(
+        posterior_mean.paper(),
+        network=Net(SwinIR, embed_dim=120, depths=(6,) * 5, num_heads=(6,) * 5),
+        images=faces,
+        validation=replace(held_out, first=64),
+    )
+    whole = replace(
+        flow,
+        velocity=flow.velocity.changed(levels=(Level(384, 2), Level(768, 11, "global"))),
+        images=faces,
+        validation=replace(held_out, first=64),
+        train=replace(flow.train, steps=1000 * 70_000 // 256),
+        estimator=estimator,
+    )
+    return controlled(whole, held_out)
+
+
+def small() -> Table:
+    return controlled(pmrf.small(), Images("faces256/test", 64, held_out=True))
+
+
+def debug() -> Table:
+    return controlled(pmrf.debug(), Images("faces256/test", 32, held_out=True))
 
 
 if __name__ == "__main__":
-    launch_table(controlled, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

@@ -9,30 +9,50 @@ trained as Sim-VAE is, stands in: it compares architectures alone.
 
 from __future__ import annotations
 
-from recipes.common.curves import Figure
-from recipes.common.sizes import Scale
-from recipes.common.table_command import launch_figure
-from recipes.figure3_convergence import PIECES
-from recipes.latent_pmrf import latent_pmrf
-from recipes.sd_vae import sd_vae
-from recipes.sim_vae import sim_vae
-from recipes.table1_vaes import FLUX, published_flow
+from dataclasses import replace
+
+from pmrf_blocks.experiments import Autoencoder, Figure, Flow, Images, launch
+from recipes import latent_pmrf, sd_vae, sim_vae
 
 
-def figure9_vae_convergence(scale: Scale = "paper") -> Figure:
-    published = published_flow(scale, FLUX, 16)
-    slow = ("SD-VAE f8c16", latent_pmrf(scale, sd_vae(scale, 16)))
+def sixteen(vae: Autoencoder) -> Autoencoder:
+    """The autoencoder with 16 latent channels."""
+    return replace(vae, network=vae.network.changed(latent_channels=16))
+
+
+def figure9(slow: tuple[str, Flow], fast: Flow, pieces: int, faces: Images, about: str = "") -> Figure:
     return Figure(
         "figure9_vae_convergence",
         "Figure 9: convergence of Latent-PMRF on two VAEs",
-        slow=slow if published is None else ("FLUX-VAE f8c16", published),
-        fast=("Sim-VAE f8c16", latent_pmrf(scale, sim_vae(scale, 16))),
+        slow=slow,
+        fast=("Sim-VAE f8c16", fast),
         claim="Latent-PMRF converges faster on Sim-VAE than on FLUX-VAE.",
         paper="curves without numbers",
-        pieces=PIECES[scale],
-        about="" if published else "SD-VAE f8c16, FLUX-VAE's architecture trained here, stands in for FLUX-VAE.",
+        pieces=pieces,
+        faces=faces,
+        about=about,
     )
 
 
+def paper() -> Figure:
+    flow, faces = latent_pmrf.paper(), Images("celeba-test/hq", 512, held_out=True)
+    flux = replace(sixteen(sd_vae.paper()), published="black-forest-labs/FLUX.1-schnell:vae")
+    return figure9(("FLUX-VAE f8c16", flow.on(flux)), flow.on(sixteen(sim_vae.paper())), 40, faces)
+
+
+def small() -> Figure:
+    faces = Images("faces256/test", 64, held_out=True)
+    flow, about = latent_pmrf.small(), "SD-VAE f8c16, FLUX-VAE's architecture trained here, stands in for FLUX-VAE."
+    slow = ("SD-VAE f8c16", flow.on(sixteen(sd_vae.small())))
+    return figure9(slow, flow.on(sixteen(sim_vae.small())), 6, faces, about)
+
+
+def debug() -> Figure:
+    faces = Images("faces256/test", 32, held_out=True)
+    flow, about = latent_pmrf.debug(), "SD-VAE f8c16, FLUX-VAE's architecture trained here, stands in for FLUX-VAE."
+    slow = ("SD-VAE f8c16", flow.on(sixteen(sd_vae.debug())))
+    return figure9(slow, flow.on(sixteen(sim_vae.debug())), 2, faces, about)
+
+
 if __name__ == "__main__":
-    launch_figure(figure9_vae_convergence, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

@@ -5,65 +5,77 @@
     python -m recipes.latent_pmrf --data DIR --scale small
 
 Trains the Sim-VAE and the estimator first where RUNS holds none of this configuration. --autoencoder takes a finished
-one: a folder or hub id in diffusers layout. DIR is that of recipes/sim_vae.py.
+one: a folder or hub id in diffusers layout. It ends with a whole pipeline, and prints the line that restores with it.
 """
 
 from __future__ import annotations
 
+from pmrf_blocks.experiments import Flow, Images, Net, launch
 from pmrf_blocks.training import TrainConfig
-from pmrf_blocks.transformers import Level
-from recipes.common.launch import launch
-from recipes.common.sizes import Scale, faces, validation, watched
-from recipes.common.stages import Autoencoder, Flow, Network
-from recipes.posterior_mean import posterior_mean
-from recipes.sim_vae import sim_vae
-
-NETWORK = {
-    "paper": {
-        "levels": (Level(256, 2), Level(512, 4), Level(1024, 6, "global")),
-        "mapping_width": 768,
-    },
-    "small": {
-        "levels": (Level(64, 1, head_dim=32), Level(128, 2, "global", head_dim=32)),
-        "mapping_width": 128,
-    },
-    "debug": {
-        "levels": (Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16)),
-        "mapping_width": 16,
-    },
-}
-STEPS = {"paper": 400_000, "small": 1500, "debug": 2}
-BATCH = {"paper": 64, "small": 16, "debug": 2}
-PAIR_ROUNDS = {"paper": 0, "small": 2, "debug": 1}
+from pmrf_blocks.transformers import HourglassTransformer, Level
+from recipes import posterior_mean, sim_vae
 
 
-def latent_pmrf(scale: Scale = "paper", autoencoder: Autoencoder | None = None) -> Flow:
-    """Latent-PMRF in the latents of `autoencoder` (None: Sim-VAE f8c32), as section 4.1 trains it."""
-    autoencoder = sim_vae(scale) if autoencoder is None else autoencoder
+def paper() -> Flow:
+    """151.2 M parameters: HDiT with patch 1, depths 2, 4, 6 and depth-wise convolutions (section 4.1)."""
     return Flow(
-        velocity=latent_velocity(scale, autoencoder.network.arguments["latent_channels"]),
-        images=faces(scale),
-        validation=validation(scale),
-        train=flow_training(scale, STEPS[scale], BATCH[scale]),
-        autoencoder=autoencoder,
-        estimator=posterior_mean(scale),
-        pair_rounds=PAIR_ROUNDS[scale],
-    )
+        velocity=Net(
+            HourglassTransformer, in_channels=32, patch_size=1, cosine=False, depthwise=True, split="conv",
+            levels=(Level(256, 2), Level(512, 4), Level(1024, 6, "global")), mapping_width=768,
+        ),
+        images=Images("ffhq512", 512, flip=True),
+        validation=Images("celeba-test/hq", 512, first=64, held_out=True),
+        train=TrainConfig(
+            steps=400_000, batch_size=64, lr=5e-4, betas=(0.9, 0.95), ema=0.9999, precision="bf16",  # section 4.1
+            log_every=100, validate_every=10_000, checkpoint_every=5_000, workers=8,
+        ),
+        groups="single",  # "a fixed 5e-4" for all parameters (section 4.1)
+        autoencoder=sim_vae.paper(),
+        estimator=posterior_mean.paper(),
+        source="posterior-mean",  # E(f(y)) (section 3.1)
+        source_noise=0.0,  # none in section 3.1; the release's run is named after 0.1
+    )  # fmt: skip
 
 
-def latent_velocity(scale: Scale, channels: int) -> Network:
-    """HDiT with patch 1 and depth-wise convolutions (section 4.1)."""
-    arguments = {"in_channels": channels, "patch_size": 1, "cosine": False, "depthwise": True, "split": "conv"}
-    return Network("HourglassTransformer", {**arguments, **NETWORK[scale]})
+def small() -> Flow:
+    """8x8 latents of 64x64 faces, on two cached degradations an image."""
+    return Flow(
+        velocity=Net(
+            HourglassTransformer, in_channels=32, patch_size=1, cosine=False, depthwise=True, split="conv",
+            levels=(Level(64, 1, head_dim=32), Level(128, 2, "global", head_dim=32)), mapping_width=128,
+        ),
+        images=Images("faces256/train", 64, flip=True),
+        validation=Images("faces256/val", 64, first=2, held_out=True),
+        train=TrainConfig(
+            steps=1500, batch_size=16, lr=5e-4, betas=(0.9, 0.95), ema=0.9999,
+            log_every=150, validate_every=1500, checkpoint_every=1500, pictures=0, trackers=(),
+        ),
+        groups="single",
+        autoencoder=sim_vae.small(),
+        estimator=posterior_mean.small(),
+        pair_rounds=2,
+    )  # fmt: skip
 
 
-def flow_training(scale: Scale, steps: int, batch: int) -> TrainConfig:
-    """Adam with betas 0.9 and 0.95 at a fixed 5e-4 (section 4.1)."""
-    return TrainConfig(
-        steps=steps, batch_size=batch, lr=5e-4, betas=(0.9, 0.95), ema=0.9999,
-        precision="bf16" if scale == "paper" else "fp32", **watched(scale, steps),
+def debug() -> Flow:
+    """Two steps at 32x32."""
+    return Flow(
+        velocity=Net(
+            HourglassTransformer, in_channels=32, patch_size=1, cosine=False, depthwise=True, split="conv",
+            levels=(Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16)), mapping_width=16,
+        ),
+        images=Images("faces256/train", 32, flip=True),
+        validation=Images("faces256/val", 32, first=2, held_out=True),
+        train=TrainConfig(
+            steps=2, batch_size=2, lr=5e-4, betas=(0.9, 0.95), ema=0.9999,
+            log_every=1, validate_every=2, checkpoint_every=2, pictures=0, trackers=(),
+        ),
+        groups="single",
+        autoencoder=sim_vae.debug(),
+        estimator=posterior_mean.debug(),
+        pair_rounds=1,
     )  # fmt: skip
 
 
 if __name__ == "__main__":
-    launch(latent_pmrf, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

@@ -3,70 +3,80 @@
     python -m recipes.pmrf --data DIR --estimator swinir_restoration512_L1.pth
     python -m recipes.pmrf --data DIR --scale small
 
-DIR is that of recipes/posterior_mean.py. This is PMRF's own training, batches of 256 for 3,850 epochs of FFHQ; the
-paper's 'PMRF*' at equal compute is table4_methods.py's and figure3_convergence.py's row.
+This is PMRF's own training, batches of 256 for 3,850 epochs of FFHQ; the paper's 'PMRF*' at equal compute is a row of
+table4_methods.py and figure3_convergence.py. It ends with a whole pipeline, and prints the line that restores with it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pmrf_blocks.transformers import Level
-from recipes.common.launch import launch
-from recipes.common.sizes import Scale, faces, validation
-from recipes.common.stages import Flow, Network
-from recipes.latent_pmrf import BATCH as LATENT_BATCH
-from recipes.latent_pmrf import STEPS as LATENT_STEPS
-from recipes.latent_pmrf import flow_training
-from recipes.posterior_mean import posterior_mean
-
-NETWORK = {
-    "paper": {
-        "levels": (Level(256, 2), Level(512, 2), Level(1024, 8, "global")),
-        "mapping_width": 768,
-    },
-    "small": {
-        "levels": (Level(64, 1, head_dim=32), Level(128, 2, "global", head_dim=32)),
-        "mapping_width": 128,
-    },
-    "debug": {
-        "levels": (Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16)),
-        "mapping_width": 16,
-    },
-}
-FFHQ = 70_000
-BATCH = {"paper": 256, "small": 16, "debug": 2}
-STEPS = {"paper": 3850 * FFHQ // 256, "small": 1500, "debug": 2}
-PAIR_ROUNDS = {"paper": 0, "small": 2, "debug": 1}
+from pmrf_blocks.experiments import Flow, Images, Net, launch
+from pmrf_blocks.training import TrainConfig
+from pmrf_blocks.transformers import HourglassTransformer, Level
+from recipes import posterior_mean
 
 
-def pmrf(scale: Scale = "paper", degradation: str = "blind-face", source_noise: float = 0.1) -> Flow:
-    """A flow in pixels from the posterior mean plus noise."""
-    train = flow_training(scale, STEPS[scale], BATCH[scale])
+def paper() -> Flow:
+    """159.87 M parameters: HDiT with patch 4 and cosine attention."""
     return Flow(
-        velocity=pixel_velocity(scale),
-        images=faces(scale),
-        validation=validation(scale),
-        train=replace(train, weight_decay=0.01),
-        estimator=posterior_mean(scale, degradation),
-        degradation=degradation,
-        source_noise=source_noise,
+        velocity=Net(
+            HourglassTransformer, in_channels=3, out_channels=3, patch_size=4,
+            levels=(Level(256, 2), Level(512, 2), Level(1024, 8, "global")), mapping_width=768,
+        ),
+        images=Images("ffhq512", 512, flip=True),
+        validation=Images("celeba-test/hq", 512, first=64, held_out=True),
+        train=TrainConfig(
+            steps=3850 * 70_000 // 256, batch_size=256, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, ema=0.9999,
+            precision="bf16", log_every=100, validate_every=10_000, checkpoint_every=5_000, workers=8,
+        ),
+        groups="single",  # one rate and one weight decay for all parameters, as the release has it
+        estimator=posterior_mean.paper(),
+        source="posterior-mean",
+        source_noise=0.1,
         time="stratified",
-        pair_rounds=PAIR_ROUNDS[scale],
-    )
+    )  # fmt: skip
 
 
-def pmrf_equal_compute(scale: Scale = "paper") -> Flow:
-    """PMRF*: as many steps and as large batches as Latent-PMRF has (section 4.2, table 4)."""
-    flow = pmrf(scale)
-    return replace(flow, train=replace(flow.train, steps=LATENT_STEPS[scale], batch_size=LATENT_BATCH[scale]))
+def small() -> Flow:
+    """64x64 faces, on two cached degradations an image; as many updates of as large batches as Latent-PMRF has."""
+    return Flow(
+        velocity=Net(
+            HourglassTransformer, in_channels=3, out_channels=3, patch_size=4,
+            levels=(Level(64, 1, head_dim=32), Level(128, 2, "global", head_dim=32)), mapping_width=128,
+        ),
+        images=Images("faces256/train", 64, flip=True),
+        validation=Images("faces256/val", 64, first=2, held_out=True),
+        train=TrainConfig(
+            steps=1500, batch_size=16, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, ema=0.9999,
+            log_every=150, validate_every=1500, checkpoint_every=1500, pictures=0, trackers=(),
+        ),
+        groups="single",
+        estimator=posterior_mean.small(),
+        source_noise=0.1,
+        time="stratified",
+        pair_rounds=2,
+    )  # fmt: skip
 
 
-def pixel_velocity(scale: Scale, in_channels: int = 3) -> Network:
-    """HDiT with patch 4 and cosine attention; 159.87 M parameters at the paper's scale."""
-    arguments = {"in_channels": in_channels, "out_channels": 3, "patch_size": 4}
-    return Network("HourglassTransformer", {**arguments, **NETWORK[scale]})
+def debug() -> Flow:
+    """Two steps at 32x32."""
+    return Flow(
+        velocity=Net(
+            HourglassTransformer, in_channels=3, out_channels=3, patch_size=4,
+            levels=(Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16)), mapping_width=16,
+        ),
+        images=Images("faces256/train", 32, flip=True),
+        validation=Images("faces256/val", 32, first=2, held_out=True),
+        train=TrainConfig(
+            steps=2, batch_size=2, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, ema=0.9999,
+            log_every=1, validate_every=2, checkpoint_every=2, pictures=0, trackers=(),
+        ),
+        groups="single",
+        estimator=posterior_mean.debug(),
+        source_noise=0.1,
+        time="stratified",
+        pair_rounds=1,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    launch(pmrf, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

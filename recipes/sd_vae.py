@@ -1,26 +1,33 @@
-"""SD-VAE f8c32 as the paper trains it itself: every choice at Stable Diffusion's end, the loss and the data Sim-VAE's.
+"""SD-VAE f8c32 as the paper trains it itself (table 2, last row): Stable Diffusion's network, Sim-VAE's loss and data.
 
-    python -m recipes.sd_vae --data DIR --vgg19 vgg19-dcbb9e9d.pth
-    python -m recipes.sd_vae --data DIR --scale small
-
-DIR is that of recipes/sim_vae.py.
+python -m recipes.sd_vae --data DIR --vgg19 vgg19-dcbb9e9d.pth
+python -m recipes.sd_vae --data DIR --scale small
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from recipes.common.launch import launch
-from recipes.common.sizes import Scale
-from recipes.common.stages import Autoencoder, Network
-from recipes.sim_vae import sim_vae
+from pmrf_blocks.autoencoders import SDVAE
+from pmrf_blocks.experiments import Autoencoder, Net, launch
+from recipes import sim_vae
 
 
-def sd_vae(scale: Scale = "paper", latent_channels: int = 32) -> Autoencoder:
-    """Sim-VAE's recipe with SD-VAE's network: 84.0 M parameters at the paper's scale (table 2, last row)."""
-    ours = sim_vae(scale, latent_channels)
-    return replace(ours, network=Network("SDVAE", ours.network.arguments))
+def paper() -> Autoencoder:
+    """84.0 M parameters: group norm, attention in the middle, resizing apart from the channels, SD's blocks."""
+    network = Net(SDVAE, 32, channels=(128, 256, 512, 512), blocks_per_level=2, middle_blocks=3)
+    return replace(sim_vae.paper(), network=network)
+
+
+def small() -> Autoencoder:
+    network = Net(SDVAE, 32, channels=(16, 32, 64, 64), blocks_per_level=1, middle_blocks=2, norm_groups=4)
+    return replace(sim_vae.small(), network=network)
+
+
+def debug() -> Autoencoder:
+    network = Net(SDVAE, 32, channels=(8, 8, 8, 8), blocks_per_level=1, middle_blocks=2, norm_groups=4)
+    return replace(sim_vae.debug(), network=network)
 
 
 if __name__ == "__main__":
-    launch(sd_vae, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

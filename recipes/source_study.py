@@ -10,41 +10,54 @@ no numbers. So both sources are decoded and measured too, before any flow.
 
 from __future__ import annotations
 
-from recipes.common.sizes import Scale
-from recipes.common.table_command import launch_table
-from recipes.common.tables import Claim, Row, Table
-from recipes.elir import elir, mean_of_latents
-from recipes.latent_pmrf import latent_pmrf
-from recipes.posterior_mean import posterior_mean
+from dataclasses import replace
 
-OURS, THEIRS, ELIR = "latent of the mean (Latent-PMRF)", "mean of latents", "mean of latents, ELIR's loss and noise"
+from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
+from recipes import elir, latent_pmrf
 
 
-def source_study(scale: Scale = "paper") -> Table:
+def source_study(ours: Flow, theirs: Flow, faces: Images) -> Table:
+    """`ours` is Latent-PMRF, `theirs` ELIR; between them, ELIR's source with Latent-PMRF's loss and no noise."""
+    latent_of_mean, mean = "latent of the mean (Latent-PMRF)", "mean of latents"
+    whole = "mean of latents, ELIR's loss and noise"
     rows = (
-        Row("posterior mean", posterior_mean(scale)),
-        Row(OURS, latent_pmrf(scale)),
-        Row(THEIRS, mean_of_latents(scale)),
-        Row(ELIR, elir(scale)),
+        Row("posterior mean", ours.estimator),
+        Row(latent_of_mean, ours),
+        Row(mean, replace(theirs, source_noise=ours.source_noise, loss=ours.loss, pixel_weight=ours.pixel_weight)),
+        Row(whole, theirs),
     )
     claims = (
         Claim(
             "The latent of the mean decodes to less distortion than the mean of latents: PSNR of the source.",
-            (("source", "psnr", (OURS, THEIRS)),),
+            (("source", "psnr", (latent_of_mean, mean)),),
         ),
         Claim(
             "A flow from the latent of the mean restores with less distortion: PSNR.",
-            (("restoration", "psnr", (OURS, THEIRS)),),
+            (("restoration", "psnr", (latent_of_mean, mean)),),
         ),
         Claim(
             "ELIR loses fidelity against Latent-PMRF (section 5): PSNR.",
-            (("restoration", "psnr", (OURS, ELIR)),),
+            (("restoration", "psnr", (latent_of_mean, whole)),),
         ),
     )
-    return Table(
-        "source_study", "Appendix A.2: what the latent flow starts from", rows, claims, ("source", "restoration")
-    )
+    title = "Appendix A.2: what the latent flow starts from"
+    return Table("source_study", title, rows, claims, faces, ("source", "restoration"))
+
+
+def paper() -> Table:
+    faces = Images("celeba-test/hq", 512, held_out=True)
+    return source_study(latent_pmrf.paper(), elir.paper(), faces)
+
+
+def small() -> Table:
+    faces = Images("faces256/test", 64, held_out=True)
+    return source_study(latent_pmrf.small(), elir.small(), faces)
+
+
+def debug() -> Table:
+    faces = Images("faces256/test", 32, held_out=True)
+    return source_study(latent_pmrf.debug(), elir.debug(), faces)
 
 
 if __name__ == "__main__":
-    launch_table(source_study, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

@@ -1,7 +1,7 @@
 """Table 1: autoencoders compared, by their reconstructions and as latent spaces of Latent-PMRF.
 
     python -m recipes.table1_vaes --data DIR --vgg19 FILE --estimator FILE       # as in the paper
-    python -m recipes.table1_vaes --data DIR --scale small                       # at 64x64, on a processor
+    python -m recipes.table1_vaes --data DIR --scale small                       # at 64x64, on a CPU
 
 The first three rows are the published autoencoders of SD 1.5, SDXL and FLUX.1, read from the Hugging Face hub at the
 paper's scale; at the smaller scales they are left out.
@@ -11,74 +11,81 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recipes.common.sizes import Scale
-from recipes.common.stages import Flow, Network
-from recipes.common.table_command import launch_table
-from recipes.common.tables import Claim, Row, Table
-from recipes.latent_pmrf import latent_pmrf
-from recipes.sd_vae import sd_vae
-from recipes.sim_vae import sim_vae
+from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
+from recipes import latent_pmrf, sd_vae
 
-COLUMNS = ("PSNR", "LPIPS", "MMD-DINOv2")
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5:vae"
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0:vae"
 FLUX = "black-forest-labs/FLUX.1-schnell:vae"
-# label, hub id, latent channels, the paper's numbers
-PUBLISHED = (
-    ("SD1.5-VAE f8c4", SD15, 4, (30.463, 0.044, 0.6931), (25.875, 0.231, 1.0302)),
-    ("SDXL-VAE f8c4", SDXL, 4, (32.396, 0.039, 0.3973), (26.481, 0.263, 1.0286)),
-    ("FLUX-VAE f8c16", FLUX, 16, (38.763, 0.008, 0.0675), (26.152, 0.245, 1.0565)),
-)
 
 
-def paper(reconstruction: tuple[float, ...], restoration: tuple[float, ...]) -> dict[str, dict[str, float]]:
+def numbers(reconstruction: tuple[float, ...], restoration: tuple[float, ...]) -> dict[str, dict[str, float]]:
     """The paper's numbers of a row: PSNR, LPIPS and MMD-DINOv2 of both parts."""
-    return {
-        "reconstruction": dict(zip(COLUMNS, reconstruction)),
-        "restoration": dict(zip(COLUMNS, restoration)),
-    }
+    columns = ("PSNR", "LPIPS", "MMD-DINOv2")
+    return {"reconstruction": dict(zip(columns, reconstruction)), "restoration": dict(zip(columns, restoration))}
 
 
-def published_flow(scale: Scale, repo: str, channels: int) -> Flow | None:
-    """Latent-PMRF on a published autoencoder."""
-    if scale != "paper":
-        return None
-    network = Network("SDVAE", {**sd_vae(scale).network.arguments, "latent_channels": channels})
-    return latent_pmrf(scale, replace(sd_vae(scale), network=network, published=repo))
-
-
-def table1_vaes(scale: Scale = "paper") -> Table:
+def table1(ours: Flow, ours16: Flow, theirs: Flow, published: dict[str, Flow], faces: Images) -> Table:
+    """Latent-PMRF in Sim-VAE's latents, of 32 and of 16 channels, in SD-VAE's, and in published ones'."""
     note = "published weights of 512x512 images, which a hub holds"
-    rows = [
-        Row(label, published_flow(scale, repo, channels), paper(first, second), note)
-        for label, repo, channels, first, second in PUBLISHED
-    ]
-    rows += [
-        Row("SD-VAE f8c32", latent_pmrf(scale, sd_vae(scale)), paper((40.398, 0.015, 0.0986), (25.265, 0.222, 0.8938))),
-        Row(
-            "Sim-VAE f8c16",
-            latent_pmrf(scale, sim_vae(scale, 16)),
-            paper((37.903, 0.026, 0.0966), (26.441, 0.219, 0.8918)),
-        ),
-        Row("Sim-VAE f8c32", latent_pmrf(scale), paper((42.713, 0.007, 0.0511), (26.382, 0.224, 0.8770))),
-    ]
-    ours, theirs = "Sim-VAE f8c32", "SD-VAE f8c32"
+    sd15, sdxl, flux = map(published.get, (SD15, SDXL, FLUX))
+    rows = (
+        Row("SD1.5-VAE f8c4", sd15, numbers((30.463, 0.044, 0.6931), (25.875, 0.231, 1.0302)), note),
+        Row("SDXL-VAE f8c4", sdxl, numbers((32.396, 0.039, 0.3973), (26.481, 0.263, 1.0286)), note),
+        Row("FLUX-VAE f8c16", flux, numbers((38.763, 0.008, 0.0675), (26.152, 0.245, 1.0565)), note),
+        Row("SD-VAE f8c32", theirs, numbers((40.398, 0.015, 0.0986), (25.265, 0.222, 0.8938))),
+        Row("Sim-VAE f8c16", ours16, numbers((37.903, 0.026, 0.0966), (26.441, 0.219, 0.8918))),
+        Row("Sim-VAE f8c32", ours, numbers((42.713, 0.007, 0.0511), (26.382, 0.224, 0.8770))),
+    )
+    both = ("Sim-VAE f8c32", "SD-VAE f8c32")
     claims = (
         Claim(
             "Sim-VAE reconstructs better than SD-VAE of as many channels, in every score.",
-            tuple(("reconstruction", score, (ours, theirs)) for score in ("psnr", "feature_distance", "mmd")),
+            tuple(("reconstruction", score, both) for score in ("psnr", "feature_distance", "mmd")),
         ),
         Claim(
             "Latent-PMRF restores better in Sim-VAE's latents than in SD-VAE's: PSNR and MMD.",
-            tuple(("restoration", score, (ours, theirs)) for score in ("psnr", "mmd")),
+            tuple(("restoration", score, both) for score in ("psnr", "mmd")),
         ),
         Claim(
             "Sim-VAE of 32 channels reconstructs better than of 16, in every score.",
-            tuple(("reconstruction", score, (ours, "Sim-VAE f8c16")) for score in ("psnr", "feature_distance", "mmd")),
+            tuple(
+                ("reconstruction", score, ("Sim-VAE f8c32", "Sim-VAE f8c16"))
+                for score in ("psnr", "feature_distance", "mmd")
+            ),
         ),
     )
-    return Table("table1_vaes", "Table 1: comparison of VAEs", tuple(rows), claims)
+    return Table("table1_vaes", "Table 1: comparison of VAEs", rows, claims, faces)
+
+
+def sixteen(flow: Flow) -> Flow:
+    """The flow on its Sim-VAE with 16 latent channels."""
+    assert flow.autoencoder is not None
+    return flow.on(replace(flow.autoencoder, network=flow.autoencoder.network.changed(latent_channels=16)))
+
+
+def on_published(flow: Flow, repo: str, channels: int) -> Flow:
+    """Latent-PMRF on a published autoencoder."""
+    theirs = sd_vae.paper()
+    return flow.on(replace(theirs, network=theirs.network.changed(latent_channels=channels), published=repo))
+
+
+def paper() -> Table:
+    flow = latent_pmrf.paper()
+    published = {repo: on_published(flow, repo, channels) for repo, channels in ((SD15, 4), (SDXL, 4), (FLUX, 16))}
+    faces = Images("celeba-test/hq", 512, held_out=True)
+    return table1(flow, sixteen(flow), flow.on(sd_vae.paper()), published, faces)
+
+
+def small() -> Table:
+    flow, faces = latent_pmrf.small(), Images("faces256/test", 64, held_out=True)
+    return table1(flow, sixteen(flow), flow.on(sd_vae.small()), {}, faces)
+
+
+def debug() -> Table:
+    flow, faces = latent_pmrf.debug(), Images("faces256/test", 32, held_out=True)
+    return table1(flow, sixteen(flow), flow.on(sd_vae.debug()), {}, faces)
 
 
 if __name__ == "__main__":
-    launch_table(table1_vaes, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

@@ -13,39 +13,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from recipes.common.sizes import Scale
-from recipes.common.stages import Flow
-from recipes.common.table_command import launch_table
-from recipes.common.tables import Claim, Row, Table
-from recipes.latent_pmrf import latent_pmrf
-from recipes.sd_vae import sd_vae
-from recipes.sim_vae import sim_vae
-from recipes.table1_vaes import paper
-
-ATTENTION = "- 3x3 conv"
+from pmrf_blocks.experiments import Autoencoder, Claim, Flow, Images, Row, Table, launch
+from recipes import latent_pmrf, sd_vae
 
 
-def ablation(scale: Scale, **arguments: Any) -> Flow:
-    """Latent-PMRF on Sim-VAE with these arguments of its network changed."""
-    whole = sim_vae(scale)
-    return latent_pmrf(scale, replace(whole, network=whole.network.changed(**arguments)))
+def ablation(flow: Flow, **arguments: Any) -> Flow:
+    """The flow on its Sim-VAE with these arguments of its network changed."""
+    assert flow.autoencoder is not None
+    return replace(flow, autoencoder=replace(flow.autoencoder, network=flow.autoencoder.network.changed(**arguments)))
 
 
-def table2_architecture(scale: Scale = "paper") -> Table:
+def numbers(reconstruction: tuple[float, ...], restoration: tuple[float, ...]) -> dict[str, dict[str, float]]:
+    """The paper's numbers of a row: PSNR, LPIPS and MMD-DINOv2 of both parts."""
+    columns = ("PSNR", "LPIPS", "MMD-DINOv2")
+    return {"reconstruction": dict(zip(columns, reconstruction)), "restoration": dict(zip(columns, restoration))}
+
+
+def table2(flow: Flow, theirs: Autoencoder, faces: Images) -> Table:
+    """`flow` is Latent-PMRF in Sim-VAE's latents, `theirs` SD-VAE."""
+    unstable = "self-attention in the middle; unstable in the paper, which has no numbers"
+    group, shuffled = ablation(flow, norm="group"), ablation(flow, upsample="pixel_shuffle")
     rows = (
-        Row("Sim-VAE", latent_pmrf(scale), paper((42.7129, 0.0073, 0.0511), (26.3823, 0.2236, 0.8770))),
-        Row("- layernorm", ablation(scale, norm="group"), paper((43.0518, 0.0063, 0.0619), (26.1698, 0.2270, 0.8928))),
-        Row(
-            ATTENTION,
-            ablation(scale, middle="attention"),
-            note="self-attention in the middle; unstable in the paper, which has no numbers",
-        ),
-        Row(
-            "- interpolate",
-            ablation(scale, upsample="pixel_shuffle"),
-            paper((42.9766, 0.0075, 0.0556), (26.2465, 0.2245, 0.8817)),
-        ),
-        Row("SD-VAE", latent_pmrf(scale, sd_vae(scale)), paper((40.3979, 0.0145, 0.0986), (25.2646, 0.2224, 0.8938))),
+        Row("Sim-VAE", flow, numbers((42.7129, 0.0073, 0.0511), (26.3823, 0.2236, 0.8770))),
+        Row("- layernorm", group, numbers((43.0518, 0.0063, 0.0619), (26.1698, 0.2270, 0.8928))),
+        Row("- 3x3 conv", ablation(flow, middle="attention"), note=unstable),
+        Row("- interpolate", shuffled, numbers((42.9766, 0.0075, 0.0556), (26.2465, 0.2245, 0.8817))),
+        Row("SD-VAE", flow.on(theirs), numbers((40.3979, 0.0145, 0.0986), (25.2646, 0.2224, 0.8938))),
+        Row("+ residual resizing", ablation(flow, residual=True), note="DC-AE's shortcuts; not in the paper"),
     )
     claims = (
         Claim(
@@ -60,7 +54,7 @@ def table2_architecture(scale: Scale = "paper") -> Table:
             "And restoration suffers: PSNR and MMD.",
             tuple(("restoration", score, ("Sim-VAE", "- layernorm")) for score in ("psnr", "mmd")),
         ),
-        Claim("Self-attention in the place of the middle's 3x3 convolutions makes training unstable.", (), ATTENTION),
+        Claim("Self-attention in the place of the middle's convolutions makes training unstable.", (), "- 3x3 conv"),
         Claim(
             "Pixel shuffle in the place of interpolation worsens restoration: PSNR and MMD.",
             tuple(("restoration", score, ("Sim-VAE", "- interpolate")) for score in ("psnr", "mmd")),
@@ -74,8 +68,23 @@ def table2_architecture(scale: Scale = "paper") -> Table:
             tuple(("restoration", score, ("Sim-VAE", "SD-VAE")) for score in ("psnr", "mmd")),
         ),
     )
-    return Table("table2_architecture", "Table 2: impact of the VAE's architecture", rows, claims)
+    return Table("table2_architecture", "Table 2: impact of the VAE's architecture", rows, claims, faces)
+
+
+def paper() -> Table:
+    faces = Images("celeba-test/hq", 512, held_out=True)
+    return table2(latent_pmrf.paper(), sd_vae.paper(), faces)
+
+
+def small() -> Table:
+    faces = Images("faces256/test", 64, held_out=True)
+    return table2(latent_pmrf.small(), sd_vae.small(), faces)
+
+
+def debug() -> Table:
+    faces = Images("faces256/test", 32, held_out=True)
+    return table2(latent_pmrf.debug(), sd_vae.debug(), faces)
 
 
 if __name__ == "__main__":
-    launch_table(table2_architecture, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

@@ -10,42 +10,35 @@ run, and PMRF is left out.
 
 from __future__ import annotations
 
-from recipes.common.sizes import Scale
-from recipes.common.table_command import launch_table
-from recipes.common.tables import Claim, Row, Table
-from recipes.latent_pmrf import latent_pmrf
-from recipes.pmrf import pmrf, pmrf_equal_compute
-from recipes.posterior_mean import posterior_mean
+from dataclasses import replace
 
-COLUMNS = (
-    "PSNR", "MS-SSIM", "LPIPS", "DISTS", "Deg.", "LMD", "MUSIQ", "Q-Align", "FID", "FID-DINOv2", "MMD-DINOv2",
-)  # fmt: skip
-PAPER = {
-    "GFP-GAN": (24.9861, 0.8640, 0.2407, 0.1720, 34.5372, 2.4509, 75.2940, 4.7009, 14.8021, 223.0202, 1.1638),
-    "RestoreFormer": (24.6157, 0.8443, 0.2416, 0.1639, 30.9218, 1.9389, 73.8584, 4.5320, 13.4083, 152.1276, 1.0003),
-    "CodeFormer": (25.1464, 0.8589, 0.2271, 0.1700, 35.7124, 2.1389, 75.5546, 4.5835, 15.3959, 184.0517, 1.1041),
-    "VQFR": (23.7626, 0.8278, 0.2391, 0.1683, 40.9100, 3.0436, 73.8407, 4.5285, 13.6547, 199.7024, 1.1287),
-    "DiffFace": (24.7964, 0.8233, 0.2723, 0.1679, 44.1442, 2.7230, 69.0060, 4.0769, 13.5138, 184.1844, 1.0441),
-    "DiffBIR (v2)": (25.3946, 0.8668, 0.2654, 0.1911, 31.2931, 1.5646, 76.1659, 4.8782, 20.9181, 156.9969, 1.0692),
-    "ResShift": (26.0359, 0.8734, 0.2464, 0.1692, 32.2866, 1.8718, 67.9784, 4.2413, 19.1850, 167.3501, 1.0534),
-    "FlowIE": (24.8349, 0.8505, 0.2312, 0.1585, 32.2254, 1.7757, 74.1167, 4.6108, 17.5334, 164.6910, 1.0733),
-    "PMRF": (26.3321, 0.8740, 0.2232, 0.1476, 29.4504, 1.5138, 70.4967, 4.2227, 10.7225, 96.8752, 0.7214),
-    "PMRF*": (26.6431, 0.8729, 0.2407, 0.1596, 28.9294, 1.3799, 64.9143, 3.7261, 15.1663, 140.6601, 0.8578),
-    "Latent-PMRF": (26.3887, 0.8789, 0.2207, 0.1576, 29.0961, 1.5217, 73.1496, 4.3325, 10.9447, 110.4742, 0.8108),
-}
+from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
+from recipes import latent_pmrf, pmrf
 
 
-def table4_methods(scale: Scale = "paper") -> Table:
-    ours = {
-        "PMRF": pmrf(scale) if scale == "paper" else None,
-        "PMRF*": pmrf_equal_compute(scale),
-        "Latent-PMRF": latent_pmrf(scale),
+def table4(ours: Flow, pixels: Flow, longer: Flow | None, faces: Images) -> Table:
+    """`ours` is Latent-PMRF, `pixels` PMRF*, `longer` PMRF, where it is trained longer."""
+    columns = ("PSNR", "MS-SSIM", "LPIPS", "DISTS", "Deg.", "LMD", "MUSIQ", "Q-Align", "FID", "FID-DINOv2",
+               "MMD-DINOv2")  # fmt: skip
+    printed = {
+        "GFP-GAN": (24.9861, 0.8640, 0.2407, 0.1720, 34.5372, 2.4509, 75.2940, 4.7009, 14.8021, 223.0202, 1.1638),
+        "RestoreFormer": (24.6157, 0.8443, 0.2416, 0.1639, 30.9218, 1.9389, 73.8584, 4.5320, 13.4083, 152.1276, 1.0003),
+        "CodeFormer": (25.1464, 0.8589, 0.2271, 0.1700, 35.7124, 2.1389, 75.5546, 4.5835, 15.3959, 184.0517, 1.1041),
+        "VQFR": (23.7626, 0.8278, 0.2391, 0.1683, 40.9100, 3.0436, 73.8407, 4.5285, 13.6547, 199.7024, 1.1287),
+        "DiffFace": (24.7964, 0.8233, 0.2723, 0.1679, 44.1442, 2.7230, 69.0060, 4.0769, 13.5138, 184.1844, 1.0441),
+        "DiffBIR (v2)": (25.3946, 0.8668, 0.2654, 0.1911, 31.2931, 1.5646, 76.1659, 4.8782, 20.9181, 156.9969, 1.0692),
+        "ResShift": (26.0359, 0.8734, 0.2464, 0.1692, 32.2866, 1.8718, 67.9784, 4.2413, 19.1850, 167.3501, 1.0534),
+        "FlowIE": (24.8349, 0.8505, 0.2312, 0.1585, 32.2254, 1.7757, 74.1167, 4.6108, 17.5334, 164.6910, 1.0733),
+        "PMRF": (26.3321, 0.8740, 0.2232, 0.1476, 29.4504, 1.5138, 70.4967, 4.2227, 10.7225, 96.8752, 0.7214),
+        "PMRF*": (26.6431, 0.8729, 0.2407, 0.1596, 28.9294, 1.3799, 64.9143, 3.7261, 15.1663, 140.6601, 0.8578),
+        "Latent-PMRF": (26.3887, 0.8789, 0.2207, 0.1576, 29.0961, 1.5217, 73.1496, 4.3325, 10.9447, 110.4742, 0.8108),
     }
-    rows = [Row("posterior mean", posterior_mean(scale))]
-    for label, numbers in PAPER.items():
+    trained = {"PMRF": longer, "PMRF*": pixels, "Latent-PMRF": ours}
+    rows = [Row("posterior mean", ours.estimator)]
+    for label, values in printed.items():
         note = "PMRF's longer training is for the paper's scale" if label == "PMRF" else "another project's method"
-        paper = {"restoration": dict(zip(COLUMNS, numbers))}
-        rows.append(Row(label, ours.get(label), paper, note if ours.get(label) is None else ""))
+        own = trained.get(label)
+        rows.append(Row(label, own, {"restoration": dict(zip(columns, values))}, "" if own else note))
     claims = (
         Claim(
             "At equal compute Latent-PMRF is perceptually better than PMRF*: FD and MMD.",
@@ -60,8 +53,26 @@ def table4_methods(scale: Scale = "paper") -> Table:
             tuple(("restoration", "psnr", ("posterior mean", label)) for label in ("PMRF*", "Latent-PMRF")),
         ),
     )
-    return Table("table4_methods", "Table 4: comparison of methods", tuple(rows), claims, ("restoration",))
+    title = "Table 4: comparison of methods"
+    return Table("table4_methods", title, tuple(rows), claims, faces, ("restoration",))
+
+
+def paper() -> Table:
+    """PMRF* has as many steps of as large batches as Latent-PMRF has (section 4.2)."""
+    ours, longer, faces = latent_pmrf.paper(), pmrf.paper(), Images("celeba-test/hq", 512, held_out=True)
+    equal = replace(longer, train=replace(longer.train, steps=400_000, batch_size=64))
+    return table4(ours, equal, longer, faces)
+
+
+def small() -> Table:
+    faces = Images("faces256/test", 64, held_out=True)
+    return table4(latent_pmrf.small(), pmrf.small(), None, faces)
+
+
+def debug() -> Table:
+    faces = Images("faces256/test", 32, held_out=True)
+    return table4(latent_pmrf.debug(), pmrf.debug(), None, faces)
 
 
 if __name__ == "__main__":
-    launch_table(table4_methods, __doc__)
+    launch(__doc__, paper=paper, small=small, debug=debug)

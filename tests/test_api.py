@@ -24,7 +24,8 @@ PUBLIC = {
     "degradations": "BlindFaceDegradation BlindFaceParameters build_degradation Colourisation ControlledDegradation "
     "Denoising gaussian_kernel GaussianBlur GaussianNoise Greyscale Inpainting JPEG list_degradations PIPELINES "
     "RandomMask Resize SuperResolution",
-    "losses": "EfficientNetLiteFeatures FeatureNetwork PerceptualLoss REAL_ESRGAN_WEIGHTS VGG19Features",
+    "losses": "EfficientNetLiteFeatures FeatureNetwork perceptual_loss PerceptualLoss REAL_ESRGAN_WEIGHTS "
+    "VGG19Features",
     "metrics": "bootstrap_interval efficientnet_lite0_features EfficientNetLite0 Evaluation Evaluator find_protocol "
     "frechet_distance identity_degrees ind_rmse landmark_distance list_metrics luma METRICS mmd_rbf Moments ms_ssim "
     "MS_SSIM_WEIGHTS PrincipalComponents principal_components Protocol PROTOCOLS psnr psnr_y Score ssim "
@@ -37,6 +38,8 @@ PUBLIC = {
     "paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling LatentMeanTask PairDataset "
     "PairFolder PixelCoupling PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
+    "experiments": "Autoencoder Claim config_hash Decoder describe Estimator Figure Flow Images LatentEstimator launch "
+    "Net Place Release Row stage_name Table trained with_seed",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_plane "
     "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration higher_is_better Isometry isometry "
     "pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "

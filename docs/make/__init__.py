@@ -5,6 +5,6 @@ tiling_page.py      docs/tiling.md: how far tiles are from the untiled result
 bundled_results.py  docs/results/bundled.{md,json,jpg}: the model that ships on held-out faces
 bundled_page.py     the text of that page
 bundled_card.py     the model card of the weights that ship
-theory_page.py      the text and figure of docs/results/theory.md, which recipes/theory.py measures
+theory_page.py      the text and figure of docs/results/theory.md, which docs/make/theory.py measures
 weight_names.py     names of weights in a short form
 """

@@ -14,8 +14,9 @@ import tyro
 
 from docs.make.bundled_page import ROWS, score_rows, seeds_in_words, verdicts
 from pmrf_blocks.data import find_images
-from pmrf_blocks.experiments.provenance import PROVENANCE, describe_data, stage_provenance
+from pmrf_blocks.experiments.release import describe_data
 from pmrf_blocks.restoration import BUNDLED, load_restorer
+from pmrf_blocks.training.summary import PROVENANCE, run_summary
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
@@ -97,7 +98,7 @@ def known_now(folder: Path, runs: Path | None, data: Path | None) -> dict[str, A
         found = {stage: run for stage in known["stages"] if (run := stage_folder(runs, stage)) is not None}
         if not found:
             raise ValueError(f"{runs} holds no run folder of {', '.join(known['stages'])}")
-        known["stages"] |= {stage: stage_provenance(run) for stage, run in found.items()}
+        known["stages"] |= {stage: run_summary(run) for stage, run in found.items()}
         pipelines = {"": load_restorer(folder), "pixel ": load_restorer(folder / "pixel")}
         networks = {**dict(pipelines[""].named_children()), "pixel velocity": pipelines["pixel "].velocity}
         known["parameters"] = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}

@@ -80,7 +80,7 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         f"Section 3.2.2 and appendix A, measured: {result['images']} images of faces256/{result['split']} at "
         f"{result['size']}x{result['size']}, degraded once by the blind-face degradation (seed {result['seed']}), "
-        f"float32 networks, float64 sums. Made by `python -m recipes.theory --data DIR`, commit "
+        f"float32 networks, float64 sums. Made by `python -m docs.make.theory --data DIR`, commit "
         f"{result['environment']['revision']}, {result['environment']['processor']}, {result['seconds']:.0f} s. "
         "[analysis.md](../analysis.md) has the formulas.",
         "",

@@ -1,6 +1,7 @@
 """Images from files.
 
 folders.py      find_images(), ImageDataset: training images as uint8 tensors
+split.py        which images are held out, in the layouts that recipes know
 batches.py      EndlessBatches: the order of training samples
 tars.py         TarImages: the same out of tar files, near or far
 

@@ -1,4 +1,55 @@
-"""The engine of the recipes: what is trained, measured and written down.
+"""The one engine of all recipes: what is trained, measured and written down.
 
-provenance.py  what a trained model came from
+networks.py    Net: a network class with its arguments
+stages.py      what is trained, as frozen configurations
+config.py      the config hash; what --show prints
+place.py       where images are read and runs are written
+fitting.py     trained(): a stage, trained once and found again
+release.py     whole pipelines out of finished stages
+evaluation.py  the faces that tables are measured on
+tables.py      rows, seeds, claims
+verdicts.py    what our numbers say of the claims
+curves.py      convergence, and the speed-up read off it
+pages.py       result pages
+launch.py      the command line of every recipe
 """
+
+from pmrf_blocks.experiments.config import config_hash, describe, stage_name
+from pmrf_blocks.experiments.curves import Figure
+from pmrf_blocks.experiments.fitting import trained
+from pmrf_blocks.experiments.launch import launch
+from pmrf_blocks.experiments.networks import Net
+from pmrf_blocks.experiments.place import Place
+from pmrf_blocks.experiments.stages import (
+    Autoencoder,
+    Decoder,
+    Estimator,
+    Flow,
+    Images,
+    LatentEstimator,
+    Release,
+    with_seed,
+)
+from pmrf_blocks.experiments.tables import Claim, Row, Table
+
+__all__ = [
+    "Autoencoder",
+    "Claim",
+    "Decoder",
+    "Estimator",
+    "Figure",
+    "Flow",
+    "Images",
+    "LatentEstimator",
+    "Net",
+    "Place",
+    "Release",
+    "Row",
+    "Table",
+    "config_hash",
+    "describe",
+    "launch",
+    "stage_name",
+    "trained",
+    "with_seed",
+]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
-from pmrf_blocks.losses.features import FeatureNetwork
+from pmrf_blocks.losses.features import EfficientNetLiteFeatures, FeatureNetwork, VGG19Features
 
 # Real-ESRGAN's weighting (Wang et al., 2021b), which appendix B.2 follows.
 REAL_ESRGAN_WEIGHTS = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
@@ -46,3 +47,26 @@ class PerceptualLoss(nn.Module):
                 distance = (a - b).abs().float().mean()
                 total = total + self.weights[name] * (distance / b.abs().float().mean() if self.relative else distance)
         return total
+
+
+def perceptual_loss(name: str, *, vgg19: Path | None = None) -> PerceptualLoss | None:
+    """The perceptual loss that a configuration names.
+
+    Arguments:
+        name: 'vgg19' (the paper's, appendix B.2), 'efficientnet-lite1' (whose weights a package carries) or 'none'.
+        vgg19: torchvision's vgg19 .pth file.
+
+    Raises ValueError for another name, and where VGG-19's weights are needed and not given.
+    """
+    if name == "none":
+        return None
+    if name == "efficientnet-lite1":
+        return PerceptualLoss(EfficientNetLiteFeatures(), relative=True)
+    if name != "vgg19":
+        raise ValueError(f"perceptual must be one of 'vgg19', 'efficientnet-lite1', 'none'; got {name!r}")
+    if vgg19 is None:
+        raise ValueError(
+            "the perceptual loss needs torchvision's VGG-19 (IMAGENET1K_V1): download "
+            "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth and pass --vgg19 FILE"
+        )
+    return PerceptualLoss(VGG19Features(vgg19), REAL_ESRGAN_WEIGHTS)

@@ -54,6 +54,23 @@ class PairDataset(Dataset[tuple[Tensor, ...]]):
         return tuple(part[index].float() for part in parts)
 
 
+class OneCache(Dataset[tuple[Tensor, ...]]):
+    """One of `caches` sets of pairs that a run is trained on in turn: to a run that is resumed they are one set."""
+
+    def __init__(self, pairs: Any, caches: int) -> None:
+        self.pairs, self.caches = pairs, caches
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, key: int | SampleKey) -> tuple[Tensor, ...]:
+        return self.pairs[key]
+
+    def identity(self) -> dict[str, Any]:
+        """That of the pairs, whichever of the caches they are."""
+        return {**self.pairs.identity(), "seed": f"{self.caches} in turn"}
+
+
 def given_pairs(batch: Sequence[Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """The coupling of pairs computed beforehand: the pairs as they are."""
     x0, x1 = batch

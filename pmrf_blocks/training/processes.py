@@ -25,12 +25,17 @@ def processes(device: str | torch.device | None = None) -> PartialState:
         raise ImportError("training needs accelerate: pip install 'pmrf-blocks[train]'") from None
     chosen = torch.accelerator.current_accelerator(check_available=True) if device is None else torch.device(device)
     state = PartialState(cpu=chosen is None or chosen.type == "cpu")
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    started = world_size()
     if state.num_processes != started:  # each would train alone, on the others' files
         raise RuntimeError(
             f"{started} processes were started, but on {state.device} each is alone; choose --device cpu, or start one"
         )
     return state
+
+
+def world_size() -> int:
+    """How many processes a launcher started, before any of them has met the others; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def once(work: Callable[[], object], device: str | torch.device | None = None) -> None:

@@ -10,8 +10,9 @@ import torch
 
 from docs.make.bundled_page import verdicts
 from docs.make.bundled_results import scale_weights
+from pmrf_blocks.experiments.stages import stage_parts
 from pmrf_blocks.restoration import PMRF, LatentPMRF, load_restorer
-from recipes.bundled import bundled, debug
+from recipes import bundled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,61 +23,72 @@ def run(*arguments):
 
 
 def test_debug_twin_trains_and_assembles(image_folders, tmp_path):
-    done = run("--data", image_folders, "--runs", tmp_path, "--debug", "--threads", 1, "--device", "cpu")
+    line = ("--data", image_folders, "--scale", "debug", "--threads", 1, "--device", "cpu")
+    done = run(*line, "--runs", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    folder = tmp_path / "bundled-debug"
-    assert done.stdout.strip() == str(folder)
-    for stage in ("autoencoder", "estimator", "decoder", "flow", "pixel"):
-        lines = [json.loads(line) for line in (folder / stage / "stats.jsonl").read_text().splitlines()]
-        assert lines[-1]["step"] == 4
-    latent, pixel = (load_restorer(folder / name) for name in ("assembled", "assembled/pixel"))
+    folder, restoring = done.stdout.strip().splitlines()
+    assert restoring == f"pmrf-blocks restore --model {folder} PHOTO --output restored"
+    folder = Path(folder)
+    for stage in ("autoencoder", "estimator", "decoder", "flow"):
+        for path in tmp_path.glob(f"{stage}-*/stats.jsonl"):
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            assert lines[-1]["step"] == 4
+    assert len(list(tmp_path.glob("*/stats.jsonl"))) == 5
+    latent, pixel = (load_restorer(folder / name) for name in ("", "pixel"))
     assert isinstance(latent, LatentPMRF)
     assert isinstance(pixel, PMRF)
-    assert not (folder / "assembled" / "pixel" / "estimator").exists()
+    assert not (folder / "pixel" / "estimator").exists()
     y = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(latent.estimator(y), pixel.estimator(y))
     assert latent.restore(y, steps=2).image.shape == y.shape
-    provenance = json.loads((folder / "assembled" / "provenance.json").read_text())
+    provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["data"] == "5 images in faces256/train, 2 images in photos"
     assert provenance["stages"]["flow"]["images"] == 8
     scale = latent.autoencoder.config["scaling_factor"]
     assert scale != 1.0
 
     anew = tmp_path / "anew"
-    done = run("--data", image_folders, "--runs", anew, "--debug", "--threads", 1, "--device", "cpu",
-               "--start", folder / "assembled")  # fmt: skip
+    done = run(*line, "--runs", anew, "--start", folder)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr.count("taken from") == 4
-    assert not (anew / "bundled-debug" / "flow" / "checkpoints").exists()
-    again = json.loads((anew / "bundled-debug" / "assembled" / "provenance.json").read_text())
+    assert not list(anew.glob("flow-*/checkpoints"))
+    again = json.loads((Path(done.stdout.split()[0]) / "provenance.json").read_text())
     assert again["stages"]["flow"] == provenance["stages"]["flow"]
-    assert (anew / "bundled-debug" / "decoder" / "checkpoints").exists()
+    assert list(anew.glob("decoder-*/checkpoints"))
 
 
 def test_missing_data_is_one_line(tmp_path):
-    failed = run("--data", tmp_path / "absent", "--runs", tmp_path, "--stage", "autoencoder", "--debug")
+    line = ("--data", tmp_path / "absent", "--runs", tmp_path, "--stage", "autoencoder", "--scale", "debug")
+    failed = run(*line)
     assert failed.returncode == 1
     assert failed.stderr.strip().splitlines()[-1].startswith("bundled: no such folder")
 
 
 def test_a_stage_needs_those_before_it(image_folders, tmp_path):
-    failed = run("--data", image_folders, "--runs", tmp_path, "--stage", "flow", "--debug")
+    failed = run("--data", image_folders, "--runs", tmp_path, "--stage", "flow", "--scale", "debug")
     assert failed.returncode == 1
     assert "autoencoder" in failed.stderr.strip().splitlines()[-1]
 
 
 def test_configuration_prints(tmp_path):
     shown = run("--data", tmp_path, "--show")
-    assert json.loads(shown.stdout)["train"]["flow"]["steps"] == bundled().train["flow"].steps
+    assert json.loads(shown.stdout)["flow"]["train"]["steps"] == bundled.paper().flow.train.steps
 
 
 def test_debug_twin_keeps_what_is_not_size():
-    whole, twin = bundled(), debug()
-    assert (whole.source_noise, whole.kl_weight, set(whole.train)) == (
-        twin.source_noise,
-        twin.kl_weight,
-        set(twin.train),
-    )
+    whole, twin = bundled.paper(), bundled.debug()
+    kept = [
+        (
+            one.flow.source_noise,
+            one.pixel.source_noise,
+            one.flow.autoencoder.kl_weight,
+            one.flow.groups,
+            list(stage_parts(one)),
+        )
+        for one in (whole, twin)
+    ]
+    assert kept[0] == kept[1]
+    assert kept[0][-1] == ["autoencoder", "decoder", "estimator", "flow", "pixel"]
 
 
 def test_results_state_what_does_not_hold():

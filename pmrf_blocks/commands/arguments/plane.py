@@ -8,7 +8,7 @@ from pmrf_blocks.commands.arguments.common import add_directions, add_figures
 
 SUMMARY = "draw methods on the perception-distortion plane"
 EPILOG = (
-    "Reads what 'pmrf-blocks evaluate --format json' and recipes/bundled_results.py write, prints a table and\n"
+    "Reads what 'pmrf-blocks evaluate --format json' and docs/make/bundled_results.py write, prints a table and\n"
     "marks the Pareto front. FILE, NAME=FILE, or NAME@NFE=FILE: points of one name become a curve over NFE.\n\n"
     "examples:\n"
     "  pmrf-blocks plane gfpgan.json PMRF=pmrf.json --distortion psnr --perception fid --output plane.png\n"

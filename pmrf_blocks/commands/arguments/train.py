@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 SUMMARY = "train a recipe of this checkout"
-EPILOG = "Same as: python -m recipes.RECIPE ARGUMENTS\n\nexample:\n  pmrf-blocks train bundled --data DIR --debug"
+EPILOG = "Same as: python -m recipes.RECIPE ARGUMENTS\n\nexample:\n  pmrf-blocks train bundled --data DIR --scale debug"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

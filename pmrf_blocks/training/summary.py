@@ -1,4 +1,4 @@
-"""What a trained model came from, read off its run folders: kept beside weights that are given to others."""
+"""What a trained model came from, read off its run folder: kept beside weights that are given to others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 PROVENANCE = "provenance.json"
 
 
-def stage_provenance(run: Path) -> dict[str, Any]:
+def run_summary(run: Path) -> dict[str, Any]:
     """Steps, images, hours of updates (validation and waiting not counted), last scores and machine of one run.
 
     A stage that was taken from elsewhere brings its own.
@@ -35,8 +35,3 @@ def stage_provenance(run: Path) -> dict[str, Any]:
         "versions": {name: environment["versions"][name] for name in ("torch", "accelerate")},
         "revision": environment["revision"],
     }
-
-
-def describe_data(folders: dict[str, int]) -> str:
-    """'2,232 images in faces256/train, ...'."""
-    return ", ".join(f"{count:,} images in {name}" for name, count in folders.items())

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from docs.make.figure8_balance import Arguments, depths, main
 from pmrf_blocks.autoencoders import SimVAE
-from recipes.figure8_balance import Arguments, depths, main
 
 pytest.importorskip("matplotlib")
 TINY = {"channels": (8, 16), "blocks_per_level": 1, "middle_blocks": 1}

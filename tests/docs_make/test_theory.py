@@ -14,7 +14,7 @@ from pmrf_blocks.transformers import HourglassTransformer, Level
 pytest.importorskip("tyro")
 pytest.importorskip("matplotlib")
 
-from recipes import theory
+from docs.make import theory
 
 
 def pipeline(source_noise=0.05):

@@ -1,19 +1,23 @@
-"""The page of a table in docs/results: NAME.md, NAME.json with every number, NAME.jpg with the first faces."""
+"""The page of a table or a figure: NAME.md, NAME.json with every number, a picture."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pmrf_blocks.analysis.measurement import SCORES
+from pmrf_blocks.experiments.config import describe
+from pmrf_blocks.experiments.evaluation import FaceSet
+from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow
+from pmrf_blocks.experiments.tables import PARTS, Results, Row, Table
+from pmrf_blocks.experiments.verdicts import RULE, verdicts
 from pmrf_blocks.restoration import comparison
 from pmrf_blocks.training.environment import describe_environment
-from recipes.common.evaluation import SCORES, FaceSet
-from recipes.common.stages import Autoencoder, Estimator, Flow, essence
-from recipes.common.tables import PARTS, Claim, Results, Row, Table, verdict
 
 FEATURES = (
     "FD, MMD (biased, times 1000, the originals' median distance as kernel width) and the mean distance between an "
@@ -32,7 +36,29 @@ SCALE_NOTES = {
     "images and by other feature networks; they stand here for the order of the rows alone.",
     "debug": "Two steps of the smallest networks: these numbers show that the recipe runs, and nothing else.",
 }
-HIGHER = {name: score.higher for name, score in SCORES.items()}
+NO_VERDICT = "At the debug scale there is none."
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a page was made: the scale, the command, the commit (clean_commit()), the folder that it goes to."""
+
+    scale: str
+    command: str
+    commit: str
+    folder: Path
+
+
+def clean_commit(allow_dirty: bool) -> str:
+    """The commit that a page names. ValueError where files differ from it, or none is known, unless `allow_dirty`:
+    then the page says so."""
+    revision = describe_environment()["revision"]
+    if revision is not None and not revision.endswith("-dirty"):
+        return revision
+    if not allow_dirty:
+        state = "no commit is known" if revision is None else f"files differ from commit {revision[:-6]}"
+        raise ValueError(f"a page names the commit that made it, but {state}; commit first, or pass --allow-dirty")
+    return "unknown" if revision is None else f"{revision[:-6]} with uncommitted changes"
 
 
 def scale_line(stage: Any, *, whole: bool = True) -> str:
@@ -66,7 +92,7 @@ def part_table(part: str, rows: Sequence[Row], results: Results) -> list[str]:
     """One part's Markdown table: ours with the spread over seeds, then the paper's columns; these alone where nothing
     was run."""
     columns = list(dict.fromkeys(label for row in rows for label in row.paper.get(part, {})))
-    scores = SCORES if any(own == part for own, _ in results.scores) else {}
+    scores = SCORES if any(own == part for own, _ in results.measured) else {}
     heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in scores.values()]
     heads = [*(["seeds", *heads] if scores else []), *(f"paper: {label}" for label in columns)]
     lines = [*([] if scores else ["Not run here.", ""]), f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
@@ -93,8 +119,12 @@ def score_cells(spreads: Mapping[str, tuple[float, float, int] | None]) -> list[
     return [seeds, *cells]
 
 
-def claim_lines(claims: Sequence[Claim], results: Results) -> list[str]:
-    return [f"- {claim.text} **{verdict(claim, results, HIGHER)}.**" for claim in claims]
+def claim_lines(table: Table, results: Results, faces: FaceSet, scale: str) -> list[str]:
+    """Each claim with the verdict on it."""
+    if scale == "debug":
+        return [f"- {claim.text}" for claim in table.claims] + ["", NO_VERDICT]
+    said = verdicts(table.claims, results, faces)
+    return [RULE, "", *(f"- {claim.text} **{verdict}.**" for claim, verdict in zip(table.claims, said))]
 
 
 def missing_lines(table: Table, results: Results) -> list[str]:
@@ -103,99 +133,97 @@ def missing_lines(table: Table, results: Results) -> list[str]:
     for row in table.rows:
         if row.label in results.errors:
             lines.append(f"- {row.label}: training broke down ({results.errors[row.label]}).")
-        elif not any(label == row.label for _, label in results.scores):
+        elif not results.ran(row.label):
             lines.append(f"- {row.label}: not run{f' ({row.note})' if row.note else ''}.")
         elif row.note:
             lines.append(f"- {row.label}: {row.note}.")
     return lines
 
 
-def header(title: str, scale: str, faces: FaceSet, command: str, seeds: Sequence[int], about: str) -> list[str]:
+def header(title: str, made: Made, faces: FaceSet, seeds: Sequence[int], about: str) -> list[str]:
     environment = describe_environment()
     hardware = environment["accelerator"] or f"{environment['processor']}, {environment['threads']} thread(s)"
-    size = faces.pixels.shape[-1]
+    size = faces.clean.shape[-1]
     spread = f"Seeds {', '.join(map(str, seeds))}: mean ± standard deviation over them."
     if len(seeds) == 1:
         spread = f"One seed ({seeds[0]}): the spread over seeds is not known."
     return [
         f"# {title}",
         "",
-        f"Scale: **{scale}** ({size}x{size}). Made by `{command}`, commit {environment['revision']}, on {hardware}. "
-        f"Measured on {len(faces.pixels)} images of {faces.name}. "
+        f"Scale: **{made.scale}** ({size}x{size}). Made by `{made.command}`, commit {made.commit}, on {hardware}. "
+        f"Measured on {len(faces)} images of {faces.folder}, {faces.seeds} degradation(s) each. "
         + (spread if seeds else "Nothing was run."),
         "",
-        *([SCALE_NOTES[scale], ""] if scale in SCALE_NOTES else []),
+        *([SCALE_NOTES[made.scale], ""] if made.scale in SCALE_NOTES else []),
         *([about, ""] if about else []),
     ]  # fmt: skip
 
 
-def markdown(table: Table, results: Results, faces: FaceSet, *, scale: str, command: str) -> str:
-    ran = [row for row in table.rows if any(label == row.label for _, label in results.scores)]
-    text = header(table.title, scale, faces, command, results.seeds(), table.about)
+def markdown(table: Table, results: Results, faces: FaceSet, made: Made) -> str:
+    ran = [row for row in table.rows if results.ran(row.label)]
+    text = header(table.title, made, faces, results.seeds(), table.about)
     if ran:
-        restored = {label for part, label in results.scores if part != "reconstruction"}
+        restored = {label for part, label in results.measured if part != "reconstruction"}
         kinds = list(dict.fromkeys(scale_line(row.stage, whole=row.label in restored) for row in ran))
         text += ["Trained here:", "", *(f"- {kind}" for kind in kinds), ""]
     for part in table.parts:
         text += [f"## {PARTS[part]}", "", *part_table(part, table.rows, results), ""]
-    text += [FEATURES, "", "## Do the paper's claims show at this scale?", "", *claim_lines(table.claims, results), ""]
+    text += [FEATURES, "", "## Do the paper's claims show at this scale?", ""]
+    text += [*claim_lines(table, results, faces, made.scale), ""]
     missing = missing_lines(table, results)
     if missing:
         text += ["## Notes on rows", "", *missing, ""]
-    if results.pictures:
-        text += [*picture_lines(table, results, faces), ""]
+    shown = ["original", *(f"{label} ({part})" for part, label in shown_rows(table, results))]
+    if len(shown) > 1:
+        text += ["## Pictures", "", f"![faces]({table.name}.jpg)", ""]
+        text += [f"From top to bottom: {', '.join(shown)}; first seed. The first faces of the set, not chosen. "
+                 + CREDITS.get(faces.folder, ""), ""]  # fmt: skip
     return "\n".join(text)
 
 
-def picture_lines(table: Table, results: Results, faces: FaceSet) -> list[str]:
-    shown = ["original"]
-    for part in table.parts:
-        shown += [f"{row.label} ({part})" for row in table.rows if (part, row.label) in results.pictures]
-    return [
-        "## Pictures",
-        "",
-        f"![faces]({table.name}.jpg)",
-        "",
-        f"From top to bottom: {', '.join(shown)}; first seed. The first faces of the set, not chosen. "
-        + CREDITS.get(faces.name, ""),
-    ]
+def shown_rows(table: Table, results: Results) -> list[tuple[str, str]]:
+    """(part, label) of the picture's rows."""
+    pairs = [(part, row.label) for part in table.parts for row in table.rows]
+    return [pair for pair in pairs if pair in results.measured]
 
 
-def write_page(table: Table, results: Results, faces: FaceSet, folder: Path, *, scale: str, command: str) -> Path:
+def write_page(table: Table, results: Results, faces: FaceSet, made: Made) -> Path:
     """Write the three files; the path of the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    page = folder / f"{table.name}.md"
-    page.write_text(markdown(table, results, faces, scale=scale, command=command))
-    (folder / f"{table.name}.json").write_text(json.dumps(record(table, results, faces, scale), indent=1) + "\n")
-    if results.pictures:
-        rows = [faces.clean[: len(next(iter(results.pictures.values())))]]
-        for part in table.parts:
-            rows += [
-                results.pictures[part, row.label].float() / 255.0
-                for row in table.rows
-                if (part, row.label) in results.pictures
-            ]
+    made.folder.mkdir(parents=True, exist_ok=True)
+    page = made.folder / f"{table.name}.md"
+    page.write_text(markdown(table, results, faces, made))
+    (made.folder / f"{table.name}.json").write_text(json.dumps(record(table, results, faces, made), indent=1) + "\n")
+    firsts = [next(iter(results.measured[pair].values())).pictures for pair in shown_rows(table, results)]
+    if firsts:
+        rows = [faces.clean[: len(firsts[0])], *(own.float() / 255.0 for own in firsts)]
         picture = comparison([[("", image) for image in row] for row in rows], tile=max(64, rows[0].shape[-1]))
-        picture.save(folder / f"{table.name}.jpg", quality=88)
+        picture.save(made.folder / f"{table.name}.jpg", quality=88)
     return page
 
 
-def record(table: Table, results: Results, faces: FaceSet, scale: str) -> dict[str, Any]:
+def record(table: Table, results: Results, faces: FaceSet, made: Made) -> dict[str, Any]:
     """Every number, the configuration of every row, and the machine."""
     environment = describe_environment()
     scores: dict[str, Mapping[str, Any]] = {
-        f"{part}: {label}": {str(seed): values for seed, values in seeds.items()}
-        for (part, label), seeds in results.scores.items()
+        f"{part}: {label}": {str(seed): own.scores for seed, own in seeds.items()}
+        for (part, label), seeds in results.measured.items()
     }
+    said = (
+        {}
+        if made.scale == "debug"
+        else dict(zip((c.text for c in table.claims), verdicts(table.claims, results, faces)))
+    )
     return {
         "table": table.name,
-        "scale": scale,
-        "images": f"{len(faces.pixels)} of {faces.name}",
+        "scale": made.scale,
+        "commit": made.commit,
+        "images": f"{len(faces)} of {faces.folder}",
+        "degradation_seeds": faces.seeds,
         "environment": {name: value for name, value in environment.items() if name != "command"},
         "torch": torch.__version__,
         "scores": scores,
         "errors": results.errors,
         "paper": {row.label: row.paper for row in table.rows},
-        "claims": {claim.text: verdict(claim, results, HIGHER) for claim in table.claims},
-        "rows": {row.label: None if row.stage is None else essence(row.stage) for row in table.rows},
+        "claims": said,
+        "rows": {row.label: describe(row.stage) for row in table.rows},
     }

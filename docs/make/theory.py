@@ -1,6 +1,6 @@
 """The paper's theory, measured on a Latent-PMRF: theorem 2, isometry, and what the flow should start from.
 
-    python -m recipes.theory --data DIR             # writes docs/results/theory.{md,json,png}
+    python -m docs.make.theory --data DIR             # writes docs/results/theory.{md,json,png}
 
 DIR holds faces256/SPLIT. Every image is degraded once by the blind-face degradation at the model's size.
 """

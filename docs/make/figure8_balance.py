@@ -1,6 +1,6 @@
 """Figure 8: how unbalanced the feature maps of autoencoders are, layer norm against group norm.
 
-    python -m recipes.figure8_balance --data DIR --models FOLDER FOLDER ... --output docs/results/figure8_balance.png
+    python -m docs.make.figure8_balance --data DIR --models FOLDER FOLDER ... --output docs/results/figure8_balance.png
 
 DIR holds images of any kind; FOLDERs (or hub ids) are what load_autoencoder() reads. A fair comparison is two networks
 that were trained alike and differ in their norm alone. Without --models it measures the autoencoder that ships (layer
@@ -154,8 +154,8 @@ def page(picture: str, results: dict[str, list[Imbalance]], record: dict[str, An
         "magnitude over the median; *share* is the part of the sum of squared magnitudes that the strongest 1 % of the "
         "pixels hold. A map of equal magnitudes has 1 and 1 %. Each is a mean over the images, for the output of every "
         "residual block, resizing layer, attention and first convolution, and for the latent. "
-        f"{record['images']} images at {record['size']}x{record['size']}; made by `python -m recipes.figure8_balance`, "
-        f"commit {environment['revision']}, {environment['processor']}.",
+        f"{record['images']} images at {record['size']}x{record['size']}; made by "
+        f"`python -m docs.make.figure8_balance`, commit {environment['revision']}, {environment['processor']}.",
         "",
         f"![magnitudes by layer, and of two latents]({picture})",
         "",

@@ -1,0 +1,133 @@
+"""Scores of a set of images, image by image: computed, kept in a file, and drawn anew for the bootstrap.
+
+N images, each degraded R times; D features of an image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pmrf_blocks.metrics import frechet_distance, mmd_rbf, psnr, ssim
+
+SHOWN = 8  # images that are kept to be seen
+MMD_SCALE = 1000.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a score is printed, which way is better, and how many bootstrap samples its time allows."""
+
+    label: str
+    digits: int
+    higher: bool
+    draws: int = 1000
+
+
+SCORES = {
+    "psnr": Score("PSNR, dB", 2, True),
+    "ssim": Score("SSIM", 3, True),
+    "feature_distance": Score("feature distance", 2, False),
+    "fd": Score("FD", 1, False, draws=100),
+    "mmd": Score("MMD", 1, False),
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Of one set of images: `scores`, means by name; `per_image` by name, (R, N); `features` (R, N, D); `pictures`
+    uint8, the first images."""
+
+    scores: dict[str, float]
+    per_image: dict[str, Tensor]
+    features: Tensor
+    pictures: Tensor
+
+    def save(self, path: Path, **facts: Any) -> None:
+        """PATH.json with the scores, image by image too, and `facts`; PATH.safetensors with the rest."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {"features": self.features.half().contiguous(), "pictures": self.pictures.contiguous()}
+        save_file(tensors, path.with_suffix(".safetensors"))
+        images = {name: values.tolist() for name, values in self.per_image.items()}
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({**facts, "scores": self.scores, "per_image": images}) + "\n")
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Measurement:
+        """What save() wrote."""
+        told, tensors = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
+        images = {name: torch.tensor(values, dtype=torch.float64) for name, values in told["per_image"].items()}
+        return cls(told["scores"], images, tensors["features"].float(), tensors["pictures"])
+
+
+class Reference:
+    """The originals that sets of images are measured against.
+
+    Arguments:
+        clean: (N, 3, H, W) in [0, 1].
+        extractor: images (B, 3, H, W) to features (B, D).
+    """
+
+    def __init__(self, clean: Tensor, extractor: Callable[[Tensor], Tensor]) -> None:
+        self.clean, self.extractor = clean, extractor
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Features (N, D) of the originals."""
+        return self.extractor(self.clean)
+
+    @cached_property
+    def kernel_width(self) -> float:
+        """The originals' median distance, for the kernel of the MMD."""
+        return float(torch.pdist(self.features.double()).median())
+
+    def measure(self, images: Tensor, target: Tensor) -> Measurement:
+        """SCORES of images (R N, 3, H, W) in [0, 1] against their targets; as sets they are compared with the
+        originals, one degradation after the other."""
+        features = self.extractor(images).unflatten(0, (-1, len(self.clean)))
+        per_image = {
+            "psnr": psnr(images, target),
+            "ssim": ssim(images, target),
+            "feature_distance": (features - self.features).norm(dim=2).flatten(),
+        }
+        per_image = {name: own.double().unflatten(0, features.shape[:2]) for name, own in per_image.items()}
+        scores = {name: float(values.mean()) for name, values in per_image.items()}
+        everyone = torch.arange(len(self.clean))
+        for name in ("fd", "mmd"):
+            scores[name] = self.distance(name, features, everyone)
+        return Measurement(scores, per_image, features, (images[:SHOWN] * 255.0).round().to(torch.uint8))
+
+    def distance(self, name: str, features: Tensor, chosen: Tensor) -> float:
+        """'fd' or 'mmd' of the chosen images' features (R, N, D) from the originals', mean over R."""
+        both = [(own[chosen], self.features[chosen]) for own in features]
+        if name == "fd":
+            return sum(float(frechet_distance(*pair)) for pair in both) / len(both)
+        return sum(float(mmd_rbf(*pair, sigma=self.kernel_width, scale=MMD_SCALE)) for pair in both) / len(both)
+
+    def drawn(self, own: Measurement, score: str, counts: Tensor) -> Tensor:
+        """A score over bootstrap samples of the images, (draws,), by how often each image is in each: (draws, N)."""
+        if score in own.per_image:
+            return counts @ own.per_image[score].mean(0) / counts.shape[1]
+        if score == "mmd":
+            return torch.stack([self._drawn_mmd(features, counts) for features in own.features]).mean(0)
+        samples = [torch.repeat_interleave(torch.arange(len(row)), row.long()) for row in counts]
+        return torch.tensor([self.distance(score, own.features, chosen) for chosen in samples], dtype=torch.float64)
+
+    def _drawn_mmd(self, features: Tensor, counts: Tensor) -> Tensor:
+        """From one kernel matrix, for images that weigh as often as they were drawn."""
+        x, y = features.double(), self.features.double()
+        kernels = [
+            (-torch.cdist(a, b).square() / (2.0 * self.kernel_width**2)).exp() for a, b in ((x, x), (y, y), (x, y))
+        ]
+        shares = counts / counts.sum(1, keepdim=True)
+        within, of_originals, across = (((shares @ kernel) * shares).sum(1) for kernel in kernels)
+        return MMD_SCALE * (within + of_originals - 2.0 * across)

@@ -1,0 +1,211 @@
+"""trained(): what a stage describes, trained once with all that it builds on, and found again ever after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from pmrf_blocks.autoencoders import load_autoencoder
+from pmrf_blocks.data import JoinedDataset
+from pmrf_blocks.degradations import build_degradation
+from pmrf_blocks.estimators import load_swinir_weights
+from pmrf_blocks.experiments.config import describe
+from pmrf_blocks.experiments.networks import Net
+from pmrf_blocks.experiments.place import Place
+from pmrf_blocks.experiments.stages import Autoencoder, Decoder, Estimator, Flow, LatentEstimator, Stage
+from pmrf_blocks.losses import perceptual_loss
+from pmrf_blocks.restoration import BUNDLED, Latents, Pipeline
+from pmrf_blocks.restoration.composition import compose
+from pmrf_blocks.training import (
+    AutoencoderTask,
+    FlowTask,
+    LatentMeanTask,
+    PosteriorMeanTask,
+    fit,
+    latent_statistics,
+    precompute_pairs,
+    write_pairs,
+)
+from pmrf_blocks.training.checkpoint import steps_done
+from pmrf_blocks.training.export import export
+from pmrf_blocks.training.pairs import OneCache
+from pmrf_blocks.training.processes import once, processes
+from pmrf_blocks.training.tasks import Task
+
+MODEL = "model"  # the folder of a finished stage's network, within its run folder
+AfterPiece = Callable[[nn.Module, int, float], None]
+
+
+def finished(stage: Stage, place: Place) -> bool:
+    """Whether nothing is to be trained for the stage itself."""
+    return getattr(stage, "published", None) is not None or (place.folder(stage) / MODEL).is_dir()
+
+
+def trained(stage: Any, place: Place) -> Any:
+    """What a stage describes, in eval mode, on the CPU: read where it is finished, else trained, or trained on.
+
+    An autoencoder (with a Decoder's decoder), an estimator's network; of a Flow the whole Pipeline.
+    """
+    if getattr(stage, "published", None) is not None:
+        return load_published(stage, stage.published)
+    if not finished(stage, place):
+        TRAINERS[type(stage)](stage, place)
+    folder = place.folder(stage) / MODEL
+    if isinstance(stage, Flow):
+        return pipeline_of(stage, place, velocity=stage.velocity.load(folder)).eval()
+    return (stage.autoencoder if isinstance(stage, Decoder) else stage).network.load(folder)
+
+
+def load_published(stage: Autoencoder | Estimator, source: str) -> Any:
+    if source == "bundled":
+        source = str(BUNDLED / type(stage).__name__.lower())
+    if isinstance(stage, Autoencoder):
+        repo, _, subfolder = (source, "", "") if Path(source).exists() else source.partition(":")
+        return load_autoencoder(repo, subfolder=subfolder).eval()
+    if not source.endswith((".pth", ".pt")):
+        return stage.network.kind.from_pretrained(source).eval()  # type: ignore[attr-defined]
+    return load_swinir_weights(stage.network.build(0), source).eval()
+
+
+def pipeline_of(flow: Flow, place: Place, *, velocity: nn.Module | None, autoencoder: Any = None) -> Pipeline:
+    """The flow's pipeline with this velocity; what it builds on is trained where it is not, but for an `autoencoder`
+    that is given."""
+    if autoencoder is None and flow.autoencoder is not None:
+        autoencoder = trained(flow.autoencoder, place)
+    return compose(
+        flow.source.build(flow.train.seed) if isinstance(flow.source, Net) else flow.source,
+        condition=flow.condition,
+        autoencoder=autoencoder,
+        estimator=None if flow.estimator is None else trained(flow.estimator, place),
+        latent_estimator=None if flow.latent_estimator is None else trained(flow.latent_estimator, place),
+        velocity=velocity,
+        size=flow.size,
+        source_noise=flow.source_noise,
+    )
+
+
+def degradation_of(written: str | Net) -> Any:
+    """The degradation that a stage names."""
+    return written.build(0) if isinstance(written, Net) else build_degradation(written)
+
+
+def run_stage(stage: Any, task: Task, dataset: Dataset, place: Place, **options: Any) -> nn.Module:
+    """Train a stage's task in its run folder; the network with averaged weights. `options` are fit()'s."""
+    validation = (stage.autoencoder if isinstance(stage, Decoder) else stage).validation
+    options = {"folder": place.folder(stage), "validation": place.images(validation), **options}
+    config = place.config(stage.train)
+    return fit(config, task, dataset, record=describe(stage), device=place.device, **options).cpu()
+
+
+def keep(network: nn.Module, stage: Stage, place: Place) -> None:
+    """Put the finished network where trained() finds it; by the main process alone."""
+    once(lambda: export(network, place.folder(stage) / MODEL), place.device)
+
+
+def fit_autoencoder(stage: Autoencoder | Decoder, network: nn.Module, place: Place) -> nn.Module:
+    whole = stage.autoencoder if isinstance(stage, Decoder) else stage
+    task = AutoencoderTask(
+        network,  # type: ignore[arg-type]
+        perceptual=perceptual_loss(stage.perceptual, vgg19=place.vgg19),
+        perceptual_weight=stage.perceptual_weight,
+        kl_weight=whole.kl_weight_of_crop,
+    )
+    return run_stage(stage, task, JoinedDataset(*map(place.images, whole.images)), place)
+
+
+def train_autoencoder(stage: Autoencoder, place: Place) -> None:
+    network: Any = fit_autoencoder(stage, stage.network.build(stage.train.seed), place)
+    workers = place.config(stage.train).workers
+    batches = DataLoader(place.images(stage.faces), batch_size=32, num_workers=workers)
+    # By every process: one that waited for another would run out of its patience at the paper's size.
+    scale, shift = latent_statistics(network.to(processes(place.device).device), batches)
+    normalized = stage.network.changed(scaling_factor=scale, shift_factor=shift).build(0)
+    normalized.load_state_dict(network.state_dict())
+    keep(normalized, stage, place)
+
+
+def train_decoder(stage: Decoder, place: Place) -> None:
+    network = trained(stage.autoencoder, place)
+    network.encoder.requires_grad_(False)
+    keep(fit_autoencoder(stage, network, place), stage, place)
+
+
+def train_estimator(stage: Estimator, place: Place) -> None:
+    task = PosteriorMeanTask(stage.network.build(stage.train.seed), degradation_of(stage.degradation))
+    keep(run_stage(stage, task, place.images(stage.images), place), stage, place)
+
+
+def train_latent_estimator(stage: LatentEstimator, place: Place) -> None:
+    space = Latents(trained(stage.autoencoder, place))
+    network = stage.network.build(stage.train.seed)
+    task = LatentMeanTask(network, space, degradation=degradation_of(stage.degradation))
+    keep(run_stage(stage, task, place.images(stage.images), place), stage, place)
+
+
+def train_flow(
+    flow: Flow,
+    place: Place,
+    *,
+    folder: Path | None = None,
+    pieces: int = 1,
+    after_piece: AfterPiece | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
+    """Train a flow, in `folder` (None: its run folder), with after_piece(velocity, step, seconds) after each of
+    `pieces` equal parts: what it took by the clock, computing of pairs included."""
+    folder = folder or place.folder(flow)
+    pipeline = pipeline_of(flow, place, velocity=flow.velocity.build(flow.train.seed))
+    task = FlowTask(
+        pipeline,
+        degradation=degradation_of(flow.degradation),
+        time=flow.time,
+        loss=flow.loss,
+        pixel_weight=flow.pixel_weight,
+        groups=flow.groups,
+    )
+    steps, caches = flow.train.steps, flow.pair_caches if flow.pair_rounds else 1
+    ends, cache_ends = ([steps * part // parts for part in range(1, parts + 1)] for parts in (pieces, caches))
+    done = steps_done(folder)
+    start, cached, dataset = clock(), -1, None
+    for stop in sorted({*ends, *cache_ends}):
+        if stop < done:
+            continue
+        cache = next(number for number, end in enumerate(cache_ends) if end >= stop)
+        if cache != cached:
+            cached, dataset = cache, flow_data(flow, pipeline, place, cache)
+        options = {"folder": folder, "stop": stop} | ({} if after_piece is None else {"validation": None})
+        network = run_stage(flow, task, dataset, place, **options)  # type: ignore[arg-type]
+        if after_piece is not None and stop in ends:
+            after_piece(network, stop, clock() - start)
+            start = clock()
+    keep(network, flow, place)
+
+
+def flow_data(flow: Flow, pipeline: Pipeline, place: Place, cache: int) -> Dataset:
+    """Images, or pairs that are computed beforehand: number `cache` of the flow's caches."""
+    images, degradation = place.images(flow.images), degradation_of(flow.degradation)
+    if not flow.pair_rounds:
+        return images
+    options: dict[str, Any] = {
+        "rounds": flow.pair_rounds, "seed": cache, "precision": flow.train.precision,
+        "workers": place.config(flow.train).workers, "device": place.device,
+    }  # fmt: skip
+    if place.pair_folder is None:
+        return OneCache(precompute_pairs(pipeline, degradation, images, **options), flow.pair_caches)
+    folder = place.pair_folder if flow.pair_caches == 1 else place.pair_folder / str(cache)
+    made_by = {"source": describe(flow.source), "images": describe(flow.images)}
+    return OneCache(write_pairs(folder, pipeline, degradation, images, made_by=made_by, **options), flow.pair_caches)
+
+
+TRAINERS: dict[type, Callable[..., None]] = {
+    Autoencoder: train_autoencoder,
+    Decoder: train_decoder,
+    Estimator: train_estimator,
+    LatentEstimator: train_latent_estimator,
+    Flow: train_flow,
+}

@@ -1,0 +1,79 @@
+"""Whole pipelines out of finished stages, with where their weights came from; and stages out of such pipelines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pmrf_blocks.experiments.fitting import MODEL, pipeline_of, trained
+from pmrf_blocks.experiments.place import Place
+from pmrf_blocks.experiments.stages import Flow, Release, stage_parts
+from pmrf_blocks.pretrained import locate, read_json
+from pmrf_blocks.restoration import BUNDLED
+from pmrf_blocks.restoration.names import networks_of
+from pmrf_blocks.training.summary import PROVENANCE, run_summary
+
+# Which network of a pipeline is which part. A saved autoencoder has the encoder that the flow was trained on, whatever
+# became of its decoder, so it stands for the part 'autoencoder'.
+NETWORKS = {"autoencoder": "autoencoder", "estimator": "estimator", "latent_estimator": "latent_estimator",
+            "flow": "velocity", "pixel": "pixel/velocity"}  # fmt: skip
+
+
+def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
+    """Save what a flow or a release describes: whole pipelines, and provenance.json.
+
+    A release is stored in half precision, its PMRF in the folder pixel, on the same estimator. ValueError for a
+    network that a pipeline cannot be saved with.
+    """
+    if isinstance(stage, Flow):
+        pipeline = trained(stage, place)
+        pipeline.save_pretrained(folder)
+        networks = networks_of(pipeline)
+    else:
+        velocity = stage.flow.velocity.load(place.folder(stage.flow) / MODEL)
+        pipeline = pipeline_of(stage.flow, place, velocity=velocity, autoencoder=trained(stage.decoder, place))
+        pixel = trained(stage.pixel, place)
+        pipeline.save_pretrained(folder, dtype=torch.float16)
+        pixel.save_pretrained(folder / "pixel", dtype=torch.float16, shared=("estimator",))
+        networks = {**networks_of(pipeline), "pixel velocity": pixel.velocity}
+    parts = stage_parts(stage)
+    read = [images for part in parts.values() for images in images_of(part)]
+    told = {
+        "size": pipeline.size,
+        "data": describe_data({images.folder: len(place.images(images)) for images in read}),
+        "parameters": {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
+        "stages": {
+            role: {"published": part.published} if getattr(part, "published", None) else run_summary(place.folder(part))
+            for role, part in parts.items()
+        },
+    }
+    (folder / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")
+
+
+def images_of(part: Any) -> tuple[Any, ...]:
+    """What a part is trained on."""
+    images = getattr(part, "images", ())
+    return images if isinstance(images, tuple) else (images,)
+
+
+def adopt(pipeline: str | Path, stage: Any, place: Place) -> None:
+    """Give each part of a stage that RUNS has nothing of the network in `pipeline` ('bundled', a folder or a hub id),
+    with what is known of how it was trained."""
+    folder = BUNDLED if str(pipeline) == "bundled" else locate(pipeline)
+    known = read_json(folder / PROVENANCE)["stages"]
+    for role, part in stage_parts(stage).items():
+        run, network = place.folder(part), NETWORKS.get(role)
+        if network is not None and not run.exists() and (folder / network).is_dir():
+            shutil.copytree(folder / network, run / MODEL)
+            (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n")
+            print(f"{role}: taken from {folder / network}", file=sys.stderr)
+
+
+def describe_data(folders: dict[str, int]) -> str:
+    """'2,232 images in faces256/train, ...'."""
+    return ", ".join(f"{count:,} images in {name}" for name, count in folders.items())

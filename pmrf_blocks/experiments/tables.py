@@ -1,0 +1,184 @@
+"""A table of the paper as a whole: rows to train and measure, the paper's own numbers, and what it claims of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pmrf_blocks.analysis.measurement import Measurement
+from pmrf_blocks.experiments.config import stage_name
+from pmrf_blocks.experiments.evaluation import FaceSet, reconstruct, start_of
+from pmrf_blocks.experiments.fitting import pipeline_of, trained
+from pmrf_blocks.experiments.place import Place
+from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow, Images, with_seed
+from pmrf_blocks.restoration import PosteriorMean
+from pmrf_blocks.restoration.held_out import restore_held_out
+from pmrf_blocks.training import TrainingError
+from pmrf_blocks.training.processes import world_size
+
+PARTS = {
+    "reconstruction": "Reconstruction by the autoencoder",
+    "source": "What the flow starts from, decoded",
+    "restoration": "Restoration",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. `stage` is measured: an autoencoder's reconstructions, an estimator's or a flow's
+    restorations (a flow's autoencoder too); None has the paper's numbers alone, and `note` says why.
+
+    `paper` holds these: {part: {label of the column: number}}.
+    """
+
+    label: str
+    stage: Flow | Estimator | Autoencoder | None
+    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says of the table: for each (part, score, labels), the labels from best to worst. `unstable`
+    names a row whose training is said to break down."""
+
+    text: str
+    orders: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    unstable: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """`name` is that of the page; `faces` are measured on; `parts` are those of PARTS that it shows."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    claims: tuple[Claim, ...]
+    faces: Images
+    parts: tuple[str, ...] = ("reconstruction", "restoration")
+    about: str = ""
+
+
+@dataclass
+class Results:
+    """Measurements by (part, label) and seed; why a row could not be trained."""
+
+    measured: dict[tuple[str, str], dict[int, Measurement]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def values(self, part: str, label: str, score: str) -> list[float]:
+        return [own.scores[score] for own in self.measured.get((part, label), {}).values()]
+
+    def spread(self, part: str, label: str, score: str) -> tuple[float, float, int] | None:
+        """(mean, standard deviation, number of seeds); None where nothing was run."""
+        values = self.values(part, label, score)
+        if not values:
+            return None
+        return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0, len(values)
+
+    def ran(self, label: str) -> bool:
+        return any(label == own for _, own in self.measured)
+
+    def seeds(self) -> list[int]:
+        return sorted({seed for own in self.measured.values() for seed in own})
+
+
+def run_table(
+    table: Table,
+    place: Place,
+    faces: FaceSet,
+    *,
+    seeds: Sequence[int],
+    parts: Sequence[str] | None = None,
+    deadline: float | None = None,
+    save_images: bool = False,
+) -> Results:
+    """Train and measure the rows, one seed after the other, so that whatever the time allows is a whole table.
+
+    What is finished is read, not done again. `deadline` (time.time()): nothing is begun after it. `save_images`
+    writes all that is measured as PNG files beside its scores.
+    """
+    results = Results()
+    for seed in seeds:
+        for row in table.rows:
+            for part, stage in row_parts(row, seed, parts or table.parts):
+                done = result_path(place, part, stage, faces).exists()
+                if not done and deadline is not None and time.time() > deadline:
+                    continue
+                try:
+                    found = measure(part, stage, place, faces, save_images)
+                except TrainingError as error:
+                    results.errors[row.label] = f"seed {seed}: {error}"
+                    continue
+                if found is not None:
+                    results.measured.setdefault((part, row.label), {})[seed] = found
+    return results
+
+
+def row_parts(row: Row, seed: int, parts: Sequence[str]) -> list[tuple[str, Any]]:
+    """(part, the stage that it measures) of a row. An estimator has one seed: the one that all rows share."""
+    if row.stage is None:
+        return []
+    if isinstance(row.stage, Estimator):
+        return [("restoration", row.stage)] if "restoration" in parts else []
+    stage = with_seed(row.stage, seed)
+    own = {"reconstruction": stage if isinstance(stage, Autoencoder) else stage.autoencoder}
+    if isinstance(stage, Flow):
+        own |= {"source": stage, "restoration": stage}
+    return [(part, own[part]) for part in parts if own.get(part) is not None]
+
+
+def result_path(place: Place, part: str, stage: Any, faces: FaceSet) -> Path:
+    return place.runs / "results" / f"{part}-{stage_name(stage)}-{faces.name}.json"
+
+
+def measure(part: str, stage: Any, place: Place, faces: FaceSet, save_images: bool = False) -> Measurement | None:
+    """The measurement of a stage, computed once and read ever after; None on many processes, which only train: one
+    process measures afterwards, by the same command without torchrun."""
+    path = result_path(place, part, stage, faces)
+    if world_size() > 1:
+        if not path.exists():
+            trained(stage, place)
+        return None
+
+    def make() -> tuple[Tensor, Tensor]:
+        images, target = outputs(part, stage, place, faces)
+        if save_images:
+            write_images(images, path.with_suffix(""))
+            write_images(target, path.parent / "originals")
+        return images, target
+
+    if save_images and not path.with_suffix("").is_dir():
+        path.unlink(missing_ok=True)  # the scores alone are there: make the images again
+    return faces.measured(path, make)
+
+
+def outputs(part: str, stage: Any, place: Place, faces: FaceSet) -> tuple[Tensor, Tensor]:
+    """(images, their targets) of a stage, both (R N, 3, H, W) in [0, 1]."""
+    if part == "reconstruction":
+        return reconstruct(trained(stage, place).to(faces.device), faces.clean, faces.device), faces.clean
+    degraded, target = faces.degraded(stage.degradation)
+    if part == "source":
+        pipeline = pipeline_of(stage, place, velocity=None).eval().to(faces.device)
+        return start_of(pipeline, degraded, faces.device), target
+    pipeline = trained(stage, place)
+    if isinstance(stage, Estimator):
+        pipeline = PosteriorMean(estimator=pipeline, size=stage.images.size)
+    return restore_held_out(pipeline.to(faces.device), degraded), target
+
+
+def write_images(images: Tensor, folder: Path) -> None:
+    """PNG files named by number, as `pmrf-blocks evaluate` takes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images):
+        pixels = (image * 255.0).round().to(torch.uint8).permute(1, 2, 0)
+        Image.fromarray(pixels.numpy()).save(folder / f"{number:05d}.png")

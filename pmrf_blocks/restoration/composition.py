@@ -1,0 +1,63 @@
+"""compose(): a pipeline out of the names that configurations have for its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from pmrf_blocks.restoration.methods import ELIR, PMRF, LatentPMRF
+from pmrf_blocks.restoration.pipelines import Pipeline
+from pmrf_blocks.restoration.sources import DegradedSource, LatentMeanSource, NoiseSource, PosteriorMeanSource
+from pmrf_blocks.restoration.spaces import Latents, Pixels
+
+SOURCES = ("posterior-mean", "degraded", "noise", "mean-of-latents")
+CONDITIONS = (None, "degraded", "posterior-mean")
+
+
+def compose(
+    source: str | nn.Module,
+    *,
+    condition: str | None = None,
+    autoencoder: Any = None,
+    estimator: Any = None,
+    latent_estimator: Any = None,
+    **settings: Any,
+) -> Pipeline:
+    """The pipeline that starts at `source` and sees `condition`: PMRF, LatentPMRF or ELIR where it is one of these.
+
+    Arguments:
+        source: one of SOURCES, or a module as those of sources.py.
+        condition: one of CONDITIONS.
+        autoencoder: whose latents the flow runs in; None: pixels.
+        estimator, latent_estimator: what 'posterior-mean' and 'mean-of-latents' are estimated by.
+        settings: Pipeline's velocity, size, source_noise, steps, solver.
+
+    Raises ValueError for a name that is none.
+    """
+    for what, value, valid in (("source", source, SOURCES), ("condition", condition, CONDITIONS)):
+        if not isinstance(value, nn.Module) and value not in valid:
+            raise ValueError(f"{what} must be one of {', '.join(map(repr, valid))}; got {value!r}")
+    match source, condition, autoencoder:
+        case "posterior-mean", None, None:
+            return PMRF(estimator=estimator, **settings)
+        case "posterior-mean", None, _:
+            return LatentPMRF(autoencoder=autoencoder, estimator=estimator, **settings)
+        case "mean-of-latents", None, _:
+            return ELIR(autoencoder=autoencoder, latent_estimator=latent_estimator, **settings)
+
+    def part(written: str | nn.Module) -> nn.Module:
+        if isinstance(written, nn.Module):
+            return written
+        if written == "posterior-mean":
+            return PosteriorMeanSource(estimator)
+        if written == "mean-of-latents":
+            return LatentMeanSource(latent_estimator)
+        return DegradedSource() if written == "degraded" else NoiseSource()
+
+    return Pipeline(
+        space=Pixels() if autoencoder is None else Latents(autoencoder),
+        source=part(source),
+        condition=None if condition is None else part(condition),
+        **settings,
+    )

@@ -1,0 +1,213 @@
+"""Tables: debug twins from images to pages, and what pages say of numbers made up here."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pmrf_blocks.analysis.measurement import SCORES, Measurement, Reference
+from pmrf_blocks.experiments import Claim, Images, Row, Table
+from pmrf_blocks.experiments.evaluation import FaceSet
+from pmrf_blocks.experiments.launch import TableArguments, make_table, only
+from pmrf_blocks.experiments.pages import NO_VERDICT, Made, clean_commit, markdown
+from pmrf_blocks.experiments.tables import Results, run_table
+from pmrf_blocks.experiments.verdicts import verdicts
+from recipes import controlled, source_study, table1_vaes, table2_architecture, table3_channels, table4_methods
+
+VAL = Images("faces256/val", 32, held_out=True)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def arguments(image_folders, runs, tmp_path):
+    return TableArguments(
+        image_folders, runs, scale="debug", device="cpu", output=tmp_path, seeds=(0,), limit=2, allow_dirty=True
+    )
+
+
+def stamps(runs):
+    return {path: path.stat().st_mtime_ns for path in [*runs.glob("*/model"), *runs.glob("results/*.json")]}
+
+
+def make(recipe, arguments):
+    return make_table(only(recipe.debug(), arguments), arguments, recipe.__name__.removeprefix("recipes."))
+
+
+def test_a_table_trains_measures_and_is_not_done_again(arguments, runs):
+    rows = ("Sim-VAE", "- layernorm")
+    page = make(table2_architecture, replace(arguments, rows=rows, seeds=(0, 1)))
+    text = page.read_text()
+    assert "Scale: **debug** (32x32)" in text
+    assert "Seeds 0, 1" in text
+    for line in ("| Sim-VAE | 2 | ", "| - layernorm | 2 | "):
+        assert text.count(line) == 2  # reconstruction and restoration
+    assert "| 42.7129 | 0.0073 | 0.0511 |" in text
+    assert "DeBruine, L. (2022). webmorphR.stim" in text
+    assert NO_VERDICT in text
+    assert "**Shows" not in text
+    record = json.loads(page.with_suffix(".json").read_text())
+    assert set(record["scores"]["restoration: Sim-VAE"]) == {"0", "1"}
+    assert record["rows"]["Sim-VAE"]["autoencoder"]["network"]["norm"] == "layer"
+    assert page.with_suffix(".jpg").stat().st_size > 1000
+    images = replace(arguments, rows=("Sim-VAE",), parts=("reconstruction",), save_images=True)
+    make(table2_architecture, images)
+    saved = sorted(runs.glob("results/reconstruction-*/*.png"))
+    assert [path.name for path in saved] == ["00000.png", "00001.png"]
+    assert len(list((runs / "results" / "originals").iterdir())) == 2
+    one = json.loads(next(runs.glob("results/restoration-*.json")).read_text())
+    assert len(one["per_image"]["psnr"][0]) == 2
+    assert one["scores"]["psnr"] == pytest.approx(sum(one["per_image"]["psnr"][0]) / 2)
+    before = stamps(runs)
+    # the same autoencoder and flow are a row of another table too: nothing is trained for it
+    make(table3_channels, replace(arguments, rows=("32 channels",)))
+    assert stamps(runs) == before
+
+
+def test_sources_are_decoded_and_flows_with_every_loss_train(arguments):
+    page = make(source_study, arguments)
+    record = json.loads(page.with_suffix(".json").read_text())
+    mean, *flows = (row.label for row in source_study.debug().rows)
+    assert set(record["scores"]) == {
+        f"restoration: {mean}",
+        *(f"{part}: {label}" for part in ("source", "restoration") for label in flows),
+    }
+
+
+def test_baselines_of_the_controlled_experiments_train(arguments):
+    labels = [row.label for row in controlled.debug().rows if row.label.startswith("super-resolution")]
+    page = make(controlled, replace(arguments, rows=tuple(labels), degradation_seeds=2))
+    text = page.read_text()
+    assert len(labels) == 5
+    assert all(f"| {row} | 1 | " in text for row in labels)
+    assert "2 degradation(s) each" in text
+    assert "- super-resolution: PMRF distorts less" in text
+
+
+def test_time_that_is_up_leaves_rows_out_and_says_so(arguments):
+    page = make(table1_vaes, replace(arguments, minutes=0.0, seeds=(7,)))
+    text = page.read_text()
+    assert "- SD-VAE f8c32: not run." in text
+    assert "- SD1.5-VAE f8c4: not run (published weights" in text
+
+
+def test_a_page_of_a_dirty_tree_is_refused_or_says_so(monkeypatch, arguments):
+    environment = {"revision": "abc123-dirty", "accelerator": None, "processor": "P", "threads": 1}
+    monkeypatch.setattr("pmrf_blocks.experiments.pages.describe_environment", lambda: environment)
+    with pytest.raises(ValueError, match="files differ from commit abc123; commit first, or pass --allow-dirty"):
+        make(table1_vaes, replace(arguments, allow_dirty=False))
+    assert clean_commit(True) == "abc123 with uncommitted changes"
+    environment["revision"] = "abc123"
+    assert clean_commit(False) == "abc123"
+    environment["revision"] = None
+    with pytest.raises(ValueError, match="no commit is known"):
+        clean_commit(False)
+
+
+def test_one_autoencoder_for_rows_that_differ_in_it_is_refused(arguments):
+    given = replace(arguments, autoencoder="bundled")
+    with pytest.raises(ValueError, match="differ in their autoencoders"):
+        only(table3_channels.small(), given)
+    _, ours, theirs, _ = (row.stage for row in only(source_study.small(), given).rows)
+    assert ours.autoencoder.published == theirs.latent_estimator.autoencoder.published == "bundled"
+
+
+def test_unknown_rows_are_refused(arguments):
+    with pytest.raises(ValueError, match="--rows must be among 'Sim-VAE'"):
+        only(table2_architecture.debug(), replace(arguments, rows=("VQ-VAE",)))
+
+
+def results(**values):
+    """Results of a restoration's PSNR: label=(values of the seeds), each the mean over twenty images."""
+    made = Results()
+    images = torch.linspace(-1.0, 1.0, 20, dtype=torch.float64)
+    for label, numbers in values.items():
+        for seed, value in enumerate(numbers):
+            per_image = {"psnr": (value + images + 0.01 * seed * images.flip(0))[None]}
+            own = Measurement({"psnr": value}, per_image, torch.zeros(1, 20, 2), torch.zeros(1))
+            made.measured.setdefault(("restoration", label), {})[seed] = own
+    return made
+
+
+class Faces:
+    """As many faces as results() has."""
+
+    reference = Reference(torch.zeros(20, 3, 1, 1), torch.zeros_like)
+
+    def __len__(self):
+        return 20
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"a": (21.0, 21.2, 21.1), "b": (20.0, 20.2, 20.1)}, "Shows"),
+        ({"a": (21.0, 19.4), "b": (20.0, 20.2)}, "Undecided"),
+        ({"a": (19.0, 19.2), "b": (20.0, 20.2)}, "Does not show"),
+        ({"a": (21.0,), "b": (20.0,)}, "Shows in the one seed"),
+        ({"a": (21.0, 21.2)}, "Not run"),
+    ],
+)
+def test_verdicts(values, says):
+    claim = Claim("a is better than b", (("restoration", "psnr", ("a", "b")),))
+    assert verdicts([claim], results(**values), Faces())[0].startswith(says)
+
+
+def test_more_claims_make_each_harder():
+    """Four in five seeds speak for a: alone it shows, beside four others it does not."""
+    values = {"a": (20.5, 20.7, 20.65, 20.9, 20.35), "b": (20.4, 20.55, 20.6, 20.7, 20.35)}
+    claim = Claim("a is better than b", (("restoration", "psnr", ("a", "b")),))
+    alone, many = (verdicts([claim] * count, results(**values), Faces())[0] for count in (1, 5))
+    assert alone == "Shows"
+    assert many.startswith("Undecided: as claimed, but within the spread in its comparisons, corrected")
+
+
+def test_distances_of_sets_are_drawn_as_they_are_measured():
+    """A bootstrap sample that has every image once gives the score itself; another one, that of its images."""
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(6, 3, 16, 16, generator=generator)
+    features = torch.randn(18, 4, generator=generator)
+    reference = Reference(clean, lambda images: features[: len(images)])
+    images = (clean.repeat(2, 1, 1, 1) + 0.1).clamp(0, 1)
+    own = reference.measure(images, clean.repeat(2, 1, 1, 1))
+    counts = torch.tensor([[1, 1, 1, 1, 1, 1], [2, 0, 1, 1, 1, 1]], dtype=torch.float64)
+    for score in SCORES:
+        first, second = reference.drawn(own, score, counts).tolist()
+        assert first == pytest.approx(own.scores[score], rel=1e-4)
+        if score not in own.per_image:
+            assert second == pytest.approx(reference.distance(score, own.features, torch.tensor([0, 0, 2, 3, 4, 5])))
+
+
+def test_a_training_that_breaks_down_is_a_result(image_folders, tmp_path, monkeypatch, place):
+    from pmrf_blocks.training import TrainingError
+
+    def break_down(*_):
+        raise TrainingError("20 updates in a row were skipped")
+
+    monkeypatch.setattr("pmrf_blocks.experiments.tables.measure", break_down)
+    row = table2_architecture.debug().rows[2]
+    table = Table("t", "T", (row,), (Claim("unstable", (), row.label),), VAL)
+    faces = FaceSet(place, VAL)
+    made = run_table(table, place, faces, seeds=(0,))
+    assert verdicts(table.claims, made, faces)[0].startswith("Shows: seed 0: 20 updates")
+    assert "training broke down" in markdown(table, made, faces, Made("debug", "c", "abc", tmp_path))
+
+
+def test_rows_without_a_stage_show_the_papers_numbers(place, tmp_path):
+    rows = (Row("GFP-GAN", None, {"restoration": {"FID": 14.8}}, "another's"),)
+    table = Table("t", "T", rows, (), VAL, ("restoration",))
+    text = markdown(table, Results(), FaceSet(place, VAL), Made("debug", "c", "abc", tmp_path))
+    assert "Not run here.\n\n| | paper: FID |\n|---|---|\n| GFP-GAN | 14.8 |" in text
+    assert "- GFP-GAN: not run (another's)." in text
+
+
+def test_the_other_tables_train_too(arguments):
+    """Tables 1 and 4, of which other tests train no row."""
+    page = make(table4_methods, replace(arguments, rows=("posterior mean", "PMRF*")))
+    assert "| PMRF* | 1 | " in page.read_text()
+    page = make(table1_vaes, replace(arguments, rows=("SD-VAE f8c32",), parts=("reconstruction",)))
+    assert "| SD-VAE f8c32 | 1 | " in page.read_text()
