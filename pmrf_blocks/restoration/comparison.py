@@ -16,7 +16,10 @@ BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
 def comparison(rows: Sequence[Sequence[tuple[str, Tensor]]], *, tile: int | None = None) -> Image.Image:
     """Rows of (label, image) as one picture; images (3, H, W) in [0, 1], all tiles as large as the first.
 
-    `tile` is the width of a tile in pixels; None keeps the first image's own. An empty label takes no room.
+    `tile` is the width of a tile in pixels; None keeps the first image's own. An empty label takes no room. Enlarged
+    pixels stay squares, as in figure 6.
+
+    Raises ValueError where there is no image.
     """
     if not rows or not rows[0]:
         raise ValueError("rows must hold at least one image")

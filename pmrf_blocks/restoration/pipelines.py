@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pmrf_blocks.flow import SOLVERS, integrate
+from pmrf_blocks.flow import find_solver, integrate
 from pmrf_blocks.restoration.errors import finite
 from pmrf_blocks.restoration.names import name_networks_alone, name_networks_by_part
 from pmrf_blocks.restoration.saving import SavedPipeline
@@ -23,6 +23,7 @@ from pmrf_blocks.restoration.spaces import Size
 from pmrf_blocks.seeding import Generators, derive_generator, normal_like
 
 Progress = Callable[[int, int], None]
+Solver = Any  # a name, or what else find_solver() takes
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Pipeline(nn.Module, SavedPipeline):
             own units.
         steps, solver: how restore() integrates when it is not told.
 
-    Raises ValueError for a number out of range.
+    Raises ValueError for a number out of range and for a solver that is none, TypeError for a fraction of a step.
     """
 
     def __init__(
@@ -78,8 +79,7 @@ class Pipeline(nn.Module, SavedPipeline):
             )
         if not (isinstance(size, int) and isinstance(steps, int)):
             raise TypeError(f"size and steps must be whole numbers; got {size!r}, {steps!r}")
-        if solver not in SOLVERS:
-            raise ValueError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {solver!r}")
+        find_solver(solver)
         self.space: Any = space
         self.source, self.condition = source, condition
         self.velocity: Any = velocity
@@ -126,7 +126,7 @@ class Pipeline(nn.Module, SavedPipeline):
         images: Tensor,
         *,
         steps: int | None = None,
-        solver: str | None = None,
+        solver: Solver | None = None,
         seed: int | Sequence[int] = 0,
         source_noise: float | None = None,
         weight: float = 1.0,
@@ -139,8 +139,8 @@ class Pipeline(nn.Module, SavedPipeline):
 
         Arguments:
             images: (B, 3, H, W) in [0, 1], at about the scale `size`.
-            steps, solver: of the integration, the solver one of 'euler', 'midpoint', 'heun', 'rk4'; None takes the
-                pipeline's own.
+            steps, solver: of the integration, as integrate() takes them: the solver by one of list_solvers(), or one's
+                own; None takes the pipeline's.
             seed: of the source noise; one for all images (each then has the same noise) or one an image.
             source_noise: None takes the pipeline's own; 0 makes the result deterministic.
             weight: W in [0, 1]: (1 - W) * posterior mean + W * the flow's result. The line between the two ends trades
@@ -201,12 +201,11 @@ class Pipeline(nn.Module, SavedPipeline):
         )
 
 
-def check_arguments(images: Tensor, steps: int, solver: str, noise_level: float, weight: float) -> None:
+def check_arguments(images: Tensor, steps: int, solver: Solver, noise_level: float, weight: float) -> None:
     """ValueError for arguments that restore() cannot take, NonFiniteError('input') for images that are not finite."""
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
         raise ValueError(f"images must be a float tensor (B, 3, H, W); got {images.dtype} {tuple(images.shape)}")
-    if solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {solver!r}")
+    find_solver(solver)
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}")
     if noise_level < 0:

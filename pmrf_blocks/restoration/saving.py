@@ -57,7 +57,10 @@ class SavedPipeline:
         config = {"pipeline": name_of("pipeline", type(self), what="pipeline"), "networks": classes, **own}
         if shared:
             config["shared"] = list(shared)
-        text = json.dumps(config, indent=2) + "\n"
+        try:
+            text = json.dumps(config, indent=2) + "\n"
+        except TypeError as error:
+            raise ValueError(f"an argument of this pipeline cannot be written to {CONFIG}: {error}") from None
         folder.mkdir(parents=True, exist_ok=True)
         for name, network in networks.items():
             if name not in shared:

@@ -82,7 +82,7 @@ class PosteriorMeanSource(nn.Module):
 
 class LatentMeanSource(nn.Module):
     """The posterior mean of latents E[E(X) | E(Y)], estimated from the degraded image's latent: ELIR's source
-    (appendix A.2, option 1). `latent_estimator` is a network from normalised latents to normalised latents."""
+    (appendix A.2, option 1). `latent_estimator` is a network of normalised latents (B, C, h, w), which it gives too."""
 
     def __init__(self, latent_estimator: nn.Module) -> None:
         super().__init__()
@@ -97,14 +97,16 @@ class LatentMeanSource(nn.Module):
 
 
 class DegradedSource(nn.Module):
-    """The degraded image itself, brought into the space."""
+    """The degraded image itself, brought into the space: PMRF's baseline "flow from y" (Ohayon et al., 2025, section
+    5.2). Takes (B, 3, H, W) in [0, 1], gives a point of the space."""
 
     def forward(self, degraded: Tensor, space: BatchSpace) -> Tensor:
         return space.encode(degraded)
 
 
 class NoiseSource(nn.Module):
-    """Zero: with source_noise 1 the flow starts from standard normal noise, as conditional flows do."""
+    """Zero, of the shape (B, C, h, w) that the degraded image has in the space: with source_noise 1 the flow starts
+    from standard normal noise, as PMRF's conditional baselines do (Ohayon et al., 2025, section 5.2)."""
 
     def forward(self, degraded: Tensor, space: BatchSpace) -> Tensor:
         return torch.zeros_like(space.encode(degraded))

@@ -27,7 +27,7 @@ class Space(Protocol):
 
 
 class Pixels(nn.Module):
-    """Images as they are (PMRF)."""
+    """Images (B, 3, H, W) in [0, 1] as they are (PMRF)."""
 
     def encode(self, images: Tensor, *, tile: int | None = None, generator: Generators = None) -> Tensor:
         """The images themselves."""

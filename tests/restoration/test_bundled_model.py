@@ -1,7 +1,9 @@
 """The model that ships, on real photographs: these fail if its weights are missing, damaged, or no good."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,15 +46,28 @@ def test_weights_are_small_and_described(bundled):
     assert isinstance(load_restorer("bundled-pixel"), PMRF)
 
 
-def test_the_demo_photograph_improves(bundled):
-    """Without development data: the astronaut that scikit-image ships."""
+def face_of_the_astronaut(size):
+    """Without development data: the photograph that scikit-image ships, (1, 3, size, size)."""
     from skimage.data import astronaut
 
     from pmrf_blocks.commands.demo import LEFT, SIDE, TOP
     from pmrf_blocks.restoration.aligned import resize_shorter
 
     crop = torch.from_numpy(astronaut()[TOP : TOP + SIDE, LEFT : LEFT + SIDE].copy()).permute(2, 0, 1).float() / 255.0
-    original = resize_shorter(crop, bundled.size)[None].repeat(4, 1, 1, 1)
+    return resize_shorter(crop, size)[None]
+
+
+def test_what_it_makes_of_a_photograph_stays(bundled):
+    """Every 16th pixel as it was when the model was first released, plain and optimized (whose bits were these)."""
+    expected = torch.from_numpy(np.load(Path(__file__).with_name("restored_astronaut.npy")))
+    photograph = face_of_the_astronaut(bundled.size)
+    for restorer in (bundled, load_restorer("bundled", optimize=True)):
+        image = restorer.restore(photograph, steps=25, solver="euler", seed=0).image
+        torch.testing.assert_close(image[0, :, ::16, ::16], expected, rtol=0, atol=2e-5)  # kinds of CPU differ
+
+
+def test_the_demo_photograph_improves(bundled):
+    original = face_of_the_astronaut(bundled.size).repeat(4, 1, 1, 1)
     degraded, target = BlindFaceDegradation(grey=0.0)(original, generator=derive_generator("astronaut", 0))
     restored = bundled.restore(degraded)
     assert float(psnr(restored.posterior_mean, target).mean()) > float(psnr(degraded, target).mean()) + 0.5

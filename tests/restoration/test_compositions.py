@@ -166,3 +166,20 @@ def test_numbers_of_a_pipeline(change, error, message):
 def test_generators_must_be_as_many_as_images():
     with pytest.raises(ValueError, match="got 1 for 2 images"):
         normal_like(torch.zeros(2, 1), [torch.Generator()])
+
+
+def test_solvers_of_ones_own_and_adaptive_ones(images, tmp_path):
+    pipeline = pmrf(source_noise=0.0)
+
+    def backwards(velocity, x, t, h):
+        return x - h * velocity(x, t)
+
+    with torch.no_grad():
+        x = pipeline.start(images)[0]
+        expected = (x - pipeline.velocity(x, torch.zeros(2))).clamp(0, 1)
+    torch.testing.assert_close(pipeline.restore(images, steps=1, solver=backwards).image, expected)
+    adaptive, fine = (pipeline.restore(images, solver=name, steps=20).image for name in ("dopri5", "rk4"))
+    torch.testing.assert_close(adaptive, fine, rtol=0, atol=1e-3)
+    pipeline.solver = backwards
+    with pytest.raises(ValueError, match=r"cannot be written to config\.json"):
+        pipeline.save_pretrained(tmp_path)

@@ -182,7 +182,7 @@ def test_damaged_models_are_named(tmp_path):
     ("arguments", "message"),
     [
         ({"steps": 0}, "steps must be at least 1"),
-        ({"solver": "rk9"}, "solver must be one of 'euler', 'midpoint', 'heun', 'rk4'; got 'rk9'"),
+        ({"solver": "rk9"}, "solver must be one of 'euler', 'midpoint', 'heun', 'rk4', 'dopri5'; got 'rk9'"),
         ({"source_noise": -1.0}, "source_noise must be at least 0"),
         ({"seed": [1, 2]}, "seed must be one number or one an image"),
     ],
