@@ -1,6 +1,6 @@
 """Spaces that a flow runs in: pixels, or latents of an autoencoder.
 
-Images are (B, 3, H, W) in [0, 1]. Autoencoders take and give [-1, 1]; that conversion is here and nowhere else.
+Images are (B, 3, H, W) in [0, 1]. Autoencoders take and give [-1, 1]: to_signed() and from_signed() are the conversion.
 """
 
 from __future__ import annotations
@@ -12,6 +12,16 @@ from torch import Tensor, nn
 from pmrf_blocks.seeding import Generators, normal_like
 
 Size = tuple[int, int]
+
+
+def to_signed(images: Tensor) -> Tensor:
+    """[0, 1] to [-1, 1], any shape."""
+    return 2.0 * images - 1.0
+
+
+def from_signed(x: Tensor) -> Tensor:
+    """[-1, 1] to [0, 1], any shape, in float32; not clipped."""
+    return 0.5 * (x.float() + 1.0)
 
 
 class Space(Protocol):
@@ -56,7 +66,7 @@ class Latents(nn.Module):
     def encode(self, images: Tensor, *, tile: int | None = None, generator: Generators = None) -> Tensor:
         """Normalised latents (B, C, h, w) in float32 of images (B, 3, H, W) in [0, 1]; with `tile`, that many pixels
         squared at a time."""
-        x = 2.0 * images - 1.0
+        x = to_signed(images)
         posterior = self.autoencoder.encode(x) if tile is None else self.autoencoder.encode_tiled(x, tile=tile)
         z = posterior.mode().float()
         if self.sample and generator is not None:
@@ -73,7 +83,7 @@ class Latents(nn.Module):
             images = self.autoencoder.decode_tiled(z, tile=max(1, tile // self.autoencoder.downsampling))
         if size is not None:
             images = images[..., : size[0], : size[1]]
-        return 0.5 * (images.float() + 1.0)
+        return from_signed(images)
 
     def extra_repr(self) -> str:
         return f"sample={self.sample}"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.flow import integrate, rectified_flow_loss, sample_time
 from pmrf_blocks.metrics import psnr
+from pmrf_blocks.restoration.spaces import from_signed, to_signed
 from pmrf_blocks.seeding import derive_generator
 
 Degradation = Callable[..., tuple[Tensor, Tensor]]
@@ -114,8 +115,8 @@ class AutoencoderTask(Task):
 
     def forward(self, pixels: Tensor, generator: torch.Generator) -> LossAndParts:
         x = to_unit(pixels)
-        posterior = self.network.encode(2.0 * x - 1.0)
-        y = 0.5 * (self.network.decode(posterior.sample(generator)).float() + 1.0)
+        posterior = self.network.encode(to_signed(x))
+        y = from_signed(self.network.decode(posterior.sample(generator)))
         parts = {"l1": 2.0 * (y - x).abs().mean(), "kl": posterior.kl().mean()}
         loss = parts["l1"] + self.kl_weight * parts["kl"]
         if self.perceptual_loss is not None:
@@ -135,7 +136,7 @@ class AutoencoderTask(Task):
         return (self.network.encoder, self.network.decoder)
 
     def _reconstruction(self, x: Tensor) -> Tensor:
-        return (0.5 * (self.network(2.0 * x - 1.0).float() + 1.0)).clamp(0, 1)
+        return from_signed(self.network(to_signed(x))).clamp(0, 1)
 
 
 class PosteriorMeanTask(Task):
@@ -224,7 +225,7 @@ def latent_statistics(autoencoder: SimVAE, batches: Iterable[Tensor]) -> tuple[f
     count, total, squares = 0, 0.0, 0.0
     device = next(autoencoder.parameters()).device
     for pixels in batches:
-        z = autoencoder.encode(2.0 * to_unit(pixels.to(device)) - 1.0).mode().double()
+        z = autoencoder.encode(to_signed(to_unit(pixels.to(device)))).mode().double()
         count, total, squares = count + z.numel(), total + float(z.sum()), squares + float(z.square().sum())
     if count == 0:
         raise ValueError("latent statistics need at least one batch")
