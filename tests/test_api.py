@@ -20,7 +20,7 @@ PUBLIC = {
     "estimators": "difface_swinir elir_rrdb RRDB load_swinir_weights pmrf_swinir SwinIR UNet",
     "flow": "Adaptive add_source_noise consistency_flow_matching_loss DISTRIBUTIONS Dopri5 find_solver integrate "
     "integrate_mean_flow IntegrationResult interpolate list_solvers mean_flow_loss rectified_flow_loss reflow_pairs "
-    "sample_time sample_time_pairs SOLVERS Tableau",
+    "sample_time sample_time_pairs Solver SOLVERS Tableau",
     "degradations": "BlindFaceDegradation BlindFaceParameters build_degradation Colourisation ControlledDegradation "
     "Denoising gaussian_kernel GaussianBlur GaussianNoise Greyscale Inpainting JPEG list_degradations PIPELINES "
     "RandomMask Resize SuperResolution",

@@ -12,7 +12,7 @@ from pmrf_blocks.commands.devices import choose_device, choose_dtype
 from pmrf_blocks.commands.photographs import Album, restore_album
 from pmrf_blocks.commands.targets import ArgumentError, check_outputs, no_others, plan
 from pmrf_blocks.faces import DetectorUnavailable, build_detector
-from pmrf_blocks.flow import SOLVERS
+from pmrf_blocks.flow import list_solvers
 from pmrf_blocks.images import MAX_PIXELS, within_limit
 from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import Pipeline, SuperResolution, load_restorer
@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> None:
     """ArgumentError for what makes no sense together."""
-    if arguments.solver not in SOLVERS:
-        raise ArgumentError(f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {arguments.solver!r}")
+    if arguments.solver not in list_solvers():
+        raise ArgumentError(f"solver must be one of {', '.join(map(repr, list_solvers()))}; got {arguments.solver!r}")
     if arguments.source_noise is not None and arguments.source_noise < 0:
         raise ArgumentError(f"--source-noise must be at least 0; got {arguments.source_noise}")
     if not 0 <= arguments.weight <= 1:

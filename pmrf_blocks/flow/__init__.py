@@ -12,7 +12,7 @@ evaluation.py  the velocity as solvers call it
 from pmrf_blocks.flow.adaptive import Adaptive, Dopri5
 from pmrf_blocks.flow.few_steps import integrate_mean_flow, mean_flow_loss, reflow_pairs, sample_time_pairs
 from pmrf_blocks.flow.losses import consistency_flow_matching_loss, interpolate, rectified_flow_loss
-from pmrf_blocks.flow.solvers import SOLVERS, IntegrationResult, Tableau, find_solver, integrate, list_solvers
+from pmrf_blocks.flow.solvers import SOLVERS, IntegrationResult, Solver, Tableau, find_solver, integrate, list_solvers
 from pmrf_blocks.flow.source import add_source_noise
 from pmrf_blocks.flow.time import DISTRIBUTIONS, sample_time
 
@@ -22,6 +22,7 @@ __all__ = [
     "Adaptive",
     "Dopri5",
     "IntegrationResult",
+    "Solver",
     "Tableau",
     "add_source_noise",
     "consistency_flow_matching_loss",

@@ -48,6 +48,8 @@ class Dopri5(Adaptive):
     square over an image's elements. Each image of a batch has steps of its own, so that its result does not depend on
     the others; a batch takes as many evaluations as its most demanding image: 6 a step, and 2 to begin with.
 
+    Where the velocity is not a number, the image's result is not either, as with every other solver.
+
     Arguments:
         rtol, atol: relative and absolute tolerance.
         max_steps: after so many tries, refused ones included, RuntimeError says how far it came.
@@ -81,17 +83,18 @@ class Dopri5(Adaptive):
                 slopes.append(evaluate(inner, t0 + way * (done + c * share)))
             error = combine(torch.zeros_like(x), h, ERROR, slopes)
             ratio = self._norm(error, x, inner)  # the last stage sits at the step's result
-            if not bool(torch.isfinite(ratio).all()):
-                raise FloatingPointError(f"the velocity is not finite near t = {t0 + way * float(done.min()):.4g}")
-            good = ratio <= 1.0
+            lost = torch.isnan(ratio)
+            good = (ratio <= 1.0) | lost
             x = torch.where(good.view(shape).to(x.device), inner, x)
             slope = torch.where(good.view(shape).to(x.device), slopes[-1], slope)
-            done = torch.where(good, torch.where(last, torch.ones_like(done), done + share), done)
+            done = torch.where(good, torch.where(last | lost, torch.ones_like(done), done + share), done)
             if bool(good.any()):
                 keep(x, float(done.min()))
             if bool((done >= 1.0).all()):
                 return x
-            growth = (SAFETY * ratio.clamp(min=1e-10) ** (-1.0 / ORDER)).clamp(MOST_SHRINKING, MOST_GROWTH)
+            growth = (SAFETY * ratio.nan_to_num(nan=1.0).clamp(min=1e-10) ** (-1.0 / ORDER)).clamp(
+                MOST_SHRINKING, MOST_GROWTH
+            )
             share = share * torch.where(good, growth.clamp(min=1.0), growth)
         at = t0 + way * float(done.min())
         raise RuntimeError(f"dopri5 came to t = {at:.4g} of {t1:g} in {self.max_steps} steps: allow larger errors")
@@ -114,7 +117,7 @@ class Dopri5(Adaptive):
             bend = _rms((ahead - slope) / allowed) / small
             largest = torch.maximum(speed, bend)
             step = torch.where(largest <= 1e-15, (small * 1e-3).clamp(min=1e-6), (0.01 / largest) ** (1.0 / ORDER))
-            return (torch.minimum(100.0 * small, step) / abs(way)).clamp(max=1.0)
+            return (torch.minimum(100.0 * small, step) / abs(way)).nan_to_num(nan=1.0).clamp(max=1.0)
 
 
 def _rms(x: Tensor) -> Tensor:

@@ -10,18 +10,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pmrf_blocks.flow.adaptive import Adaptive
 from pmrf_blocks.flow.evaluation import Evaluation, Velocity
 from pmrf_blocks.flow.losses import check_pair, check_time, interpolate, promote
-from pmrf_blocks.flow.solvers import Step, Tableau, integrate
+from pmrf_blocks.flow.solvers import Solver, integrate
 
 AverageVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @torch.no_grad()
-def reflow_pairs(
-    velocity: Velocity, x0: Tensor, steps: int = 100, solver: str | Tableau | Adaptive | Step = "euler"
-) -> tuple[Tensor, Tensor]:
+def reflow_pairs(velocity: Velocity, x0: Tensor, steps: int = 100, solver: Solver = "euler") -> tuple[Tensor, Tensor]:
     """(x0, x1) with x1 where the flow carries x0 (B, ...): pairs on which rectified_flow_loss() trains a straighter
     flow with the same ends (Liu et al., 2023, section 2.2). Neither has a gradient.
 

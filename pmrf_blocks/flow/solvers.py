@@ -42,6 +42,7 @@ SOLVERS: dict[str, Tableau] = {
         c=(0.0, 0.5, 0.5, 1.0),
     ),
 }
+Solver = str | Tableau | Adaptive | Step
 ADAPTIVE: dict[str, Adaptive] = {"dopri5": Dopri5()}
 
 
@@ -60,7 +61,7 @@ def list_solvers() -> list[str]:
     return [*SOLVERS, *ADAPTIVE]
 
 
-def find_solver(solver: str | Tableau | Adaptive | Step) -> Tableau | Adaptive | Step:
+def find_solver(solver: Solver) -> Tableau | Adaptive | Step:
     """The solver of this name, or the tableau or function itself; ValueError, with all names, for anything else."""
     if isinstance(solver, str):
         if solver in SOLVERS:
@@ -76,7 +77,7 @@ def integrate(
     velocity: Velocity,
     x0: Tensor,
     steps: int = 25,
-    solver: str | Tableau | Adaptive | Step = "euler",
+    solver: Solver = "euler",
     *,
     t0: float = 0.0,
     t1: float = 1.0,

@@ -226,7 +226,7 @@ def test_interruption_leaves_no_files(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--solver", "rk9"], "solver must be one of 'euler', 'midpoint', 'heun', 'rk4'; got 'rk9'"),
+        (["--solver", "rk9"], "solver must be one of 'euler', 'midpoint', 'heun', 'rk4', 'dopri5'; got 'rk9'"),
         (["--device", "abacus"], "device 'abacus' cannot be used"),
         (["--dtype", "int8"], "dtype must be one of 'auto', 'float32', 'bfloat16'; got 'int8'"),
         (["--source-noise", "-1"], "--source-noise must be at least 0"),

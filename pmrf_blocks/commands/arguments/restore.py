@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument("--steps", type=positive, help="solver steps; more are slower (default: the model's own)")
     model.add_argument(
-        "--solver", default="euler", metavar="NAME", help="euler, midpoint, heun or rk4 (default: euler)"
+        "--solver", default="euler", metavar="NAME", help="euler, midpoint, heun, rk4 or dopri5 (default: euler)"
     )
     model.add_argument("--seed", type=int, default=0, help="of the noise on the flow's source (default: 0)")
     model.add_argument(
