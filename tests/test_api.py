@@ -32,8 +32,8 @@ PUBLIC = {
     "Statistics structural_similarities Structural",
     "data": "DataError EndlessBatches find_images IMAGE_SUFFIXES ImageDataset JoinedDataset SampleKey TarImages",
     "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
-    "open_eight_bits open_image output_name picture_of save_picture shown within_limit without_suffix WRITABLE "
-    "write_image write_whole",
+    "open_eight_bits open_image output_name picture_of save_picture shown take_picture within_limit without_suffix "
+    "WRITABLE write_image write_whole",
     "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face feathered_mask find_faces "
     "paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling LatentMeanTask PairDataset "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pmrf_blocks.commands.targets import ArgumentError
+from pmrf_blocks.commands.targets import ArgumentError, cannot_hold_files
 from pmrf_blocks.data.folders import DataError, find_images
 from pmrf_blocks.data.preparing import Cut, Outcome, Shrink, Tally, Work, prepare
 from pmrf_blocks.data.published_sets import PUBLISHED_SETS
@@ -145,8 +146,11 @@ def limits(arguments: argparse.Namespace) -> dict[str, Any]:
 def find(source: Path, arguments: argparse.Namespace) -> list[Path]:
     """Images of `source`, counted."""
     output = arguments.output
-    if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
+    there, here = Path(os.path.realpath(output)), Path(os.path.realpath(source))
+    if there == here or here in there.parents:
         raise ArgumentError(f"--output {output} is in {source}: results would be taken for sources")
+    if reason := cannot_hold_files(output):
+        raise ArgumentError(f"--output {shown(output)}: {reason}")
     paths, (count, strict) = find_images(source, recursive=arguments.recursive), expected(arguments)
     if count is not None and len(paths) != count:
         message = f"{len(paths)} images in {source}, where {count} are expected"

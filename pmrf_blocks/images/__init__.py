@@ -1,6 +1,6 @@
 """Image files, read and written alike everywhere.
 
-reading.py      open_image(), open_eight_bits(), describe_image(): the one door
+reading.py      open_image(), open_eight_bits(), describe_image(), take_picture(): the one door
 writing.py      write_image(), save_picture(): whole or not at all
 names.py        suffixes, hidden files, names of results
 finding.py      the pictures of a folder, and what is passed over
@@ -24,7 +24,7 @@ from pmrf_blocks.images.names import (
     within_limit,
     without_suffix,
 )
-from pmrf_blocks.images.reading import describe_image, open_eight_bits, open_image
+from pmrf_blocks.images.reading import describe_image, open_eight_bits, open_image, take_picture
 from pmrf_blocks.images.writing import picture_of, save_picture, write_image, write_whole
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "picture_of",
     "save_picture",
     "shown",
+    "take_picture",
     "within_limit",
     "without_suffix",
     "write_image",

@@ -89,7 +89,7 @@ def ready_tiff(image: ImageFile.ImageFile) -> None:
         image.tile = [tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:])) for tile in image.tile]  # type: ignore[index]
 
 
-def samples(image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], *, deep: str) -> Samples:
+def samples(image: Image.Image, again: Callable[[], ImageFile.ImageFile], *, deep: str) -> Samples:
     """The samples of a decoded image. `again` opens it once more; `deep` is the raw_mode() it had before decoding."""
     profile = image.info.get("icc_profile")
     if image.mode in DEEP_GREY or image.mode == "I":
@@ -104,7 +104,7 @@ def samples(image: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile]
     if is_transparent(image):
         whole = image.convert("LA" if image.mode in ("L", "1", "LA", "La") else "RGBA")
         alpha = np.asarray(whole.getchannel("A"))
-        image = whole.convert("L" if whole.mode == "LA" else "RGB")  # type: ignore[assignment]
+        image = whole.convert("L" if whole.mode == "LA" else "RGB")
     base = image.convert("L") if image.mode == "1" else image
     converted, note = to_srgb(base, profile)
     if "icc_profile" in image.info and not profile:  # Pillow could not unpack it

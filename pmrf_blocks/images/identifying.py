@@ -46,12 +46,11 @@ def stream(source: Source) -> Iterator[BinaryIO]:
         raise ImageError("is a directory" if os.path.isdir(source) else "no permission to read it") from None
     except (OSError, ValueError) as error:
         raise ImageError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise ImageError("is a directory" if stat.S_ISDIR(mode) else "is no regular file (a pipe, a socket, a device)")
     with open(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError("is a directory")
-        if not stat.S_ISREG(mode):
-            raise ImageError("is no regular file (a pipe, a socket or a device)")
         yield file
 
 

@@ -32,7 +32,7 @@ SEVERAL = frozenset({"GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF", "HEIF", "FLI",
 
 @dataclass(frozen=True)
 class _Decoded:
-    image: ImageFile.ImageFile
+    image: Image.Image
     samples: Samples
     orientation: int
     exif: Image.Exif
@@ -66,22 +66,37 @@ def open_image(source: Source, *, max_pixels: int = MAX_PIXELS, strict: bool = F
         ImageError: what cannot be read, with the reason in one line and without the path.
     """
     with stream(source) as file, one_line():
-        decoded = with_limit(max_pixels, lambda: _decode(file, max_pixels, strict))
-        block, lost = writable_exif(decoded.exif)
-        tags = ", ".join(f"0x{tag:04X}" for tag in lost)
-        found = decoded.samples
-        return LoadedImage(
-            pixels=_tensor(found.colour).expand(3, -1, -1).contiguous(),
-            alpha=None if found.alpha is None else _tensor(found.alpha[..., None]),
-            grey=decoded.header.grey,
-            bit_depth=decoded.header.bit_depth,
-            frames=decoded.header.frames,
-            icc_profile=decoded.image.info.get("icc_profile") or None,
-            exif=block,
-            resolution=read_resolution(decoded.image, decoded.orientation),
-            notes=(*decoded.notes, *([f"EXIF tags that cannot be encoded are left out ({tags})"] if lost else [])),
-            damage=decoded.damage,
-        )
+        return _loaded_image(with_limit(max_pixels, lambda: _decode(file, max_pixels, strict)))
+
+
+def take_picture(picture: Image.Image) -> LoadedImage:
+    """A picture that Pillow has opened already, or that was made with it, as open_image() gives those of files: upright
+    and in sRGB.
+
+    Raises ImageError where its samples have no meaning that is known.
+    """
+    with one_line():
+        refuse_unsupported(picture)
+        copy = picture.copy()  # which decodes it
+        return _loaded_image(_decode_image(copy, lambda: copy))  # type: ignore[arg-type, return-value]
+
+
+def _loaded_image(decoded: _Decoded) -> LoadedImage:
+    block, lost = writable_exif(decoded.exif)
+    tags = ", ".join(f"0x{tag:04X}" for tag in lost)
+    found = decoded.samples
+    return LoadedImage(
+        pixels=_tensor(found.colour).expand(3, -1, -1).contiguous(),
+        alpha=None if found.alpha is None else _tensor(found.alpha[..., None]),
+        grey=decoded.header.grey,
+        bit_depth=decoded.header.bit_depth,
+        frames=decoded.header.frames,
+        icc_profile=decoded.image.info.get("icc_profile") or None,
+        exif=block,
+        resolution=read_resolution(decoded.image, decoded.orientation),
+        notes=(*decoded.notes, *([f"EXIF tags that cannot be encoded are left out ({tags})"] if lost else [])),
+        damage=decoded.damage,
+    )
 
 
 def open_eight_bits(
@@ -134,11 +149,18 @@ def _decode(file: BinaryIO, max_pixels: int, strict: bool) -> _Decoded:
 
 def _decode_whole(file: BinaryIO, max_pixels: int, damage: tuple[str, ...]) -> _Decoded:
     image = _opened(file, max_pixels)
+    return _decode_image(image, lambda: _opened(file, max_pixels), damage)
+
+
+def _decode_image(
+    image: Image.Image, again: Callable[[], ImageFile.ImageFile], damage: tuple[str, ...] = ()
+) -> _Decoded:
+    """Decode a picture that Pillow has opened; `again` opens it once more."""
     deep, frames = raw_mode(image), _frames(image)
     depth, grey, transparent = bit_depth(image), is_grey(image), is_transparent(image)
     exif, orientation, wrong = read_exif(image)
     image.load()
-    found = samples(image, lambda: _opened(file, max_pixels), deep=deep)
+    found = samples(image, again, deep=deep)
     found = Samples(
         _turn(found.colour, orientation), None if found.alpha is None else _turn(found.alpha, orientation), found.note
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from pmrf_blocks.faces import Detector, build_detector
-from pmrf_blocks.images import LoadedImage, open_image, picture_of
+from pmrf_blocks.images import LoadedImage, open_image, picture_of, take_picture
 from pmrf_blocks.restoration.aligned import loss_of_detail, restore_crop
 from pmrf_blocks.restoration.photographs import FaceRestorer, restore_photograph
 from pmrf_blocks.restoration.saving import load_restorer
-
-PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 
 
 def restore(
@@ -66,13 +63,7 @@ def _loaded(image: str | Path | Image.Image | np.ndarray | Tensor) -> LoadedImag
     if isinstance(image, str | Path):
         return open_image(image)
     if isinstance(image, Image.Image):
-        # Through the same door as files: profile, orientation and every mode are treated alike.
-        buffer, known = io.BytesIO(), {k: v for k, v in image.info.items() if k in ("icc_profile", "dpi")}
-        plain = image.convert("RGB") if image.mode in ("YCbCr", "HSV") else image
-        kind = "PNG" if plain.mode in PNG_MODES else "TIFF"
-        plain.save(buffer, kind, exif=image.getexif(), **known)
-        buffer.seek(0)
-        return open_image(buffer)
+        return take_picture(image)
     if isinstance(image, Tensor):
         pixels = image[0] if image.ndim == 4 and len(image) == 1 else image
         if pixels.ndim != 3 or len(pixels) != 3:

@@ -15,10 +15,20 @@ class Unchanged:
         return Restored(images, images, 1)
 
 
+class NoFaces:
+    """A detector that finds nothing."""
+
+    looks_again, smallest, largest = False, 1, 1 << 20
+
+    def __call__(self, image):
+        return []
+
+
 @pytest.fixture
 def unchanged(monkeypatch):
     from pmrf_blocks.commands import degrade, restore
 
-    monkeypatch.setattr(restore, "load_restorer", lambda model, device: Unchanged())
+    monkeypatch.setattr(restore, "load_restorer", lambda model, **options: Unchanged())
+    monkeypatch.setattr(restore, "build_detector", lambda name: NoFaces())
     monkeypatch.setattr(degrade, "build_degradation", lambda name: lambda x, generator: (x, x))
     return Unchanged

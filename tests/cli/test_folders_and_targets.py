@@ -15,7 +15,7 @@ from pmrf_blocks.images import find_pictures, open_eight_bits
 
 pytestmark = pytest.mark.usefixtures("unchanged")
 KINDS = {".jpg": "JPEG", ".gif": "GIF"}
-WRITERS = ("restore", "degrade")
+WRITERS = (("restore", "--aligned"), ("degrade",))
 
 
 def picture(path, seed=0, mode="RGB", size=(16, 16)):
@@ -49,11 +49,11 @@ def album(tmp_path):
 HERE = ["a.png", "holiday.2024.png", "no suffix.png"]
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("command", WRITERS, ids=lambda command: command[0])
 @pytest.mark.parametrize("recursive", [False, True])
 def test_folders(command, recursive, album, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main([command, str(album), "-o", str(out), *(["--recursive"] if recursive else [])]) == 0
+    assert main([*command, str(album), "-o", str(out), *(["--recursive"] if recursive else [])]) == 0
     assert files(out) == ([*HERE, "sub/b.png"] if recursive else HERE)
     line = next(line for line in capsys.readouterr().err.splitlines() if "passed over" in line)
     assert "1 not an image" in line
@@ -98,10 +98,10 @@ def test_a_broken_link_among_training_images_is_named(tmp_path):
         find_images(tmp_path)
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("command", WRITERS, ids=lambda command: command[0])
 def test_results_below_the_source_are_not_taken_again(command, tmp_path):
     picture(tmp_path / "a.png")
-    call = [command, str(tmp_path), "-o", str(tmp_path / "out"), "--recursive", "--overwrite"]
+    call = [*command, str(tmp_path), "-o", str(tmp_path / "out"), "--recursive", "--overwrite"]
     assert main(call) == 0
     assert main(call) == 0
     assert files(tmp_path) == ["a.png", "out/a.png"]
@@ -124,12 +124,12 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("command", WRITERS, ids=lambda command: command[0])
 def test_names_are_written_rerun_and_evaluated(command, tmp_path, capsys, monkeypatch):
     source, out = tmp_path / "in", tmp_path / "out"
     for seed, name in enumerate(NAMES):
         (picture(source / f"{seed}.png", seed)).rename(source / name)
-    call = [command, str(source), "-o", str(out)]
+    call = [*command, str(source), "-o", str(out)]
     assert main(call) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == len(NAMES)  # one line a result, whatever the name
@@ -161,7 +161,7 @@ def test_a_name_that_the_terminal_cannot_show(tmp_path, monkeypatch):
 def test_comparisons_of_pictures_that_share_a_stem(batch, tmp_path, capsys):
     picture(tmp_path / "in" / "a.jpg", 1)
     picture(tmp_path / "in" / "a.png", 2)
-    call = ["restore", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--compare", "--batch", batch]
+    call = ["restore", "--aligned", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--compare", "--batch", batch]
     assert main(call) == 1
     assert "a.png: its result would have the name of that of" in capsys.readouterr().err
     assert files(tmp_path / "out") == ["a.jpg", "a_compare.png"]
@@ -173,7 +173,17 @@ def test_an_input_that_is_called_like_a_comparison(batch, output, tmp_path, caps
     for seed, name in enumerate(("b.gif", "b_compare.png", "c.png")):
         picture(tmp_path / "in" / name, seed, "P" if name.endswith("gif") else "RGB")
     before = {path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()}
-    call = ["restore", str(tmp_path / "in"), "-o", str(tmp_path / output), "--compare", "--batch", batch, "--overwrite"]
+    call = [
+        "restore",
+        "--aligned",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / output),
+        "--compare",
+        "--batch",
+        batch,
+        "--overwrite",
+    ]
     assert main(call) == 1
     assert {name: (tmp_path / "in" / name).read_bytes() for name in before} == before
     if output == "out":
@@ -182,11 +192,11 @@ def test_an_input_that_is_called_like_a_comparison(batch, output, tmp_path, caps
         assert Image.open(tmp_path / "out" / "b_compare.png").width > 500  # the comparison of the first, not a result
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("command", WRITERS, ids=lambda command: command[0])
 def test_an_input_is_not_replaced_before_it_is_read(command, tmp_path, capsys):
     first, second = picture(tmp_path / "A" / "x.png", 1), picture(tmp_path / "B" / "x.png", 2)
     before = second.read_bytes()
-    call = [command, str(first), str(second), "-o", str(tmp_path / "B"), "--overwrite"]
+    call = [*command, str(first), str(second), "-o", str(tmp_path / "B"), "--overwrite"]
     assert main(call) == 1
     assert second.read_bytes() == before
     error = capsys.readouterr().err
@@ -194,20 +204,20 @@ def test_an_input_is_not_replaced_before_it_is_read(command, tmp_path, capsys):
     assert f"{second}: the result would replace the input;" in error
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("command", WRITERS, ids=lambda command: command[0])
 def test_links_do_not_hide_that_a_target_is_an_input(command, tmp_path):
     source = picture(tmp_path / "in" / "x.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")
     before = source.read_bytes()
-    assert main([command, str(source), "-o", str(tmp_path / "link"), "--overwrite"]) == 1
+    assert main([*command, str(source), "-o", str(tmp_path / "link"), "--overwrite"]) == 1
     assert source.read_bytes() == before
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("command", WRITERS, ids=lambda command: command[0])
 @pytest.mark.parametrize("suffix", [".gif", ".heic", ".avif", ".pdf", ".GIF"])
 def test_one_file_of_a_kind_that_is_not_written(command, suffix, tmp_path, capsys):
     source = picture(tmp_path / "a.png")
-    assert main([command, str(source), "-o", str(tmp_path / f"o3{suffix}")]) == 2
+    assert main([*command, str(source), "-o", str(tmp_path / f"o3{suffix}")]) == 2
     assert f"cannot write {suffix}; name a file that ends in .png" in capsys.readouterr().err
     assert files(tmp_path) == ["a.png"]
 
@@ -218,14 +228,14 @@ def test_one_picture_given_twice_is_done_once(tmp_path):
     assert files(tmp_path / "out") == ["a.png"]
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("command", WRITERS, ids=lambda command: command[0])
 def test_grey_pictures_go_all_the_way(command, tmp_path, capsys):
     for seed, mode in enumerate(("L", "1", "LA")):
         path = tmp_path / "in" / f"{seed}.png"
         path.parent.mkdir(exist_ok=True)
         grey = np.random.default_rng(seed).integers(0, 256, (16, 16), dtype=np.uint8)
         Image.fromarray(grey).convert(mode).save(path)
-    assert main([command, str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
+    assert main([*command, str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
     assert Image.open(tmp_path / "out" / "0.png").mode == "L"
     call = ["evaluate", str(tmp_path / "out"), "--reference", str(tmp_path / "in"), "--metrics", "psnr,ssim"]
     assert main(call) == 0

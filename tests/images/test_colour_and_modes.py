@@ -1,6 +1,8 @@
 """What the one door makes of colours, depths and modes: compared with values that are known from elsewhere."""
 
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms, ImageOps
 
-from pmrf_blocks.images import ImageError, describe_image, open_eight_bits, open_image
+from pmrf_blocks.images import ImageError, describe_image, open_eight_bits, open_image, take_picture
 from tests.images.files import LINEAR_GREY, SRGB, chunk, encoded, noise, oriented, p3_profile, png
 
 
@@ -154,6 +156,17 @@ def test_samples_of_unknown_meaning_are_refused_by_name(array, message):
         opened(file.getvalue())
 
 
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    paths = {tmp_path: "is a directory", tmp_path / "pipe.png": "no regular file", Path(os.devnull): "no regular file"}
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for path, reason in paths.items():
+        for read in (open_image, open_eight_bits, describe_image):
+            with pytest.raises(ImageError, match=reason):
+                read(path)
+    assert before in (0, len(os.listdir("/proc/self/fd")))
+
+
 def test_floats_in_the_unit_range_are_taken():
     file = io.BytesIO()
     tifffile.imwrite(file, np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4))
@@ -192,3 +205,24 @@ def test_pictures_are_upright(orientation, kind):
     assert np.array_equal(levels(opened(data)), expected)
     head = describe_image(io.BytesIO(data))
     assert (head.height, head.width) == expected.shape[:2]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I;16", "PA"])
+def test_pictures_of_pillow_are_taken_as_files_are(mode):
+    picture = Image.fromarray(noise())
+    if mode == "LAB":
+        lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+        given = ImageCms.applyTransform(picture, lab)
+    elif mode == "PA":
+        given = picture.convert("P").convert("PA")
+    else:
+        given = picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)
+    given.info["icc_profile"] = p3_profile() if mode in ("RGB", "RGBA", "P") else None
+    image = take_picture(given)
+    assert image.grey == (mode in ("1", "L", "LA", "I;16"))
+    if mode not in ("YCbCr", "HSV", "PA"):  # which no file holds
+        file = encoded(given, "TIFF" if mode in ("CMYK", "LAB") else "PNG", icc_profile=given.info["icc_profile"])
+        assert torch.equal(image.pixels, opened(file).pixels)
+    turned = picture.copy()
+    turned.info["exif"] = oriented(6).tobytes()
+    assert take_picture(turned).pixels.shape == (3, 9, 6)
