@@ -36,8 +36,8 @@ PUBLIC = {
     "WRITABLE write_image write_whole",
     "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face feathered_mask find_faces "
     "paste_face similarity Tone warp",
-    "training": "AutoencoderTask fit FlowTask given_pairs latent_statistics LatentCoupling LatentMeanTask PairDataset "
-    "PairFolder PixelCoupling PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
+    "training": "AutoencoderTask fit FlowTask latent_statistics LatentMeanTask PairDataset "
+    "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
     "experiments": "Autoencoder Claim config_hash Decoder describe Estimator Figure Flow Images LatentEstimator launch "
     "Net Place Release Row stage_name Table trained with_seed",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_plane "

@@ -17,6 +17,7 @@ from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import Images
 from pmrf_blocks.metrics import efficientnet_lite0_features
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out
+from pmrf_blocks.restoration.spaces import from_signed, to_signed
 
 
 class FaceSet:
@@ -79,7 +80,7 @@ def in_batches(compute: Callable[[Tensor], Tensor], images: Tensor, device: str)
 
 def reconstruct(autoencoder: Any, images: Tensor, device: str) -> Tensor:
     """What an autoencoder on `device` makes of images (N, 3, H, W) in [0, 1]."""
-    return in_batches(lambda x: 0.5 * (autoencoder(2.0 * x - 1.0).float() + 1.0), images, device)
+    return in_batches(lambda x: from_signed(autoencoder(to_signed(x))), images, device)
 
 
 def start_of(pipeline: Any, degraded: Tensor, device: str) -> Tensor:

@@ -7,7 +7,6 @@ precision.py    float32 or bfloat16
 preparation.py  device, memory format, compilation
 tasks.py        what autoencoder and estimator minimise
 flow_tasks.py   what a pipeline's velocity minimises
-couplings.py    the pairs that a flow is trained between
 pairs.py        such pairs computed beforehand, in memory
 pair_folder.py  the same on the disk
 schedule.py     learning rate by step
@@ -27,27 +26,23 @@ export.py       the network that a run ends with
 """
 
 from pmrf_blocks.training.config import TrainConfig
-from pmrf_blocks.training.couplings import LatentCoupling, PixelCoupling
 from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.flow_tasks import FlowTask, LatentMeanTask
 from pmrf_blocks.training.loop import fit
 from pmrf_blocks.training.pair_folder import PairFolder, write_pairs
-from pmrf_blocks.training.pairs import PairDataset, given_pairs, precompute_pairs
+from pmrf_blocks.training.pairs import PairDataset, precompute_pairs
 from pmrf_blocks.training.tasks import AutoencoderTask, PosteriorMeanTask, latent_statistics
 
 __all__ = [
     "AutoencoderTask",
     "FlowTask",
-    "LatentCoupling",
     "LatentMeanTask",
     "PairDataset",
     "PairFolder",
-    "PixelCoupling",
     "PosteriorMeanTask",
     "TrainConfig",
     "TrainingError",
     "fit",
-    "given_pairs",
     "latent_statistics",
     "precompute_pairs",
     "write_pairs",

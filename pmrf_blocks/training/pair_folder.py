@@ -22,9 +22,9 @@ from pmrf_blocks.json_files import read_json_object
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.training.lock import locked
 from pmrf_blocks.training.pair_shards import fingerprint, held_in, open_shard, shard_path, shard_problem, write_shard
-from pmrf_blocks.training.pairs import PairMaker, PipelineEnds
+from pmrf_blocks.training.pairs import PairMaker
 from pmrf_blocks.training.processes import once, processes
-from pmrf_blocks.training.tasks import Coupling, Degradation
+from pmrf_blocks.training.tasks import Degradation
 from pmrf_blocks.whole_files import sweep, write_json
 
 MANIFEST = "manifest.json"
@@ -73,7 +73,7 @@ class PairFolder(Dataset[tuple[Tensor, ...]]):
 
     def identity(self) -> dict[str, Any]:
         """What made the pairs."""
-        told = ("networks", "source", "degradation", "rounds", "seed", "precision", "made_by")
+        told = ("networks", "space", "source", "condition", "degradation", "rounds", "seed", "precision", "made_by")
         return {name: self.manifest.get(name) for name in told}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,29 +107,8 @@ def write_pairs(
     Raises DataError where the folder holds pairs that something else made, TrainingError where another run is writing
     there.
     """
-    return store_pairs(
-        folder, PipelineEnds(pipeline, degradation), dataset, rounds=rounds, seed=seed, made_by=made_by,
-        batch_size=batch_size, shard_batches=shard_batches, workers=workers, precision=precision, device=device,
-    )  # fmt: skip
-
-
-def store_pairs(
-    folder: str | Path,
-    coupling: Coupling,
-    dataset: Dataset,
-    *,
-    rounds: int,
-    seed: int,
-    made_by: Mapping[str, Any] | None = None,
-    batch_size: int = 32,
-    shard_batches: int = 32,
-    workers: int = 0,
-    precision: str = "fp32",
-    device: str | torch.device | None = None,
-) -> PairFolder:
-    """write_pairs() of a coupling."""
     everyone, folder = processes(device), Path(folder)
-    maker = PairMaker(coupling, dataset, rounds, seed, batch_size, everyone.device, workers, precision)
+    maker = PairMaker(pipeline, degradation, dataset, rounds, seed, batch_size, everyone.device, workers, precision)
     manifest = describe(maker, made_by, shard_batches * batch_size)
     compare(folder, manifest)
     with locked(folder, everyone):
@@ -156,12 +135,11 @@ def whole(path: Path, pairs: int) -> bool:
 def describe(maker: PairMaker, made_by: Mapping[str, Any] | None, shard_pairs: int) -> dict[str, Any]:
     """What decides the pairs, as JSON."""
     return {
-        "format": 2,
+        "format": 3,
         "made_by": json.loads(json.dumps(made_by, default=str)),
-        "coupling": type(maker.coupling).__name__,
-        **{name: settings(part) for name, part in getattr(maker.coupling, "parts", {}).items()},
-        "degradation": settings(getattr(maker.coupling, "degradation", None)),
-        "networks": [fingerprint(network.state_dict()) for network in getattr(maker.coupling, "frozen", ())],
+        **{name: settings(part) for name, part in maker.parts.items()},
+        "degradation": settings(maker.degradation),
+        "networks": [fingerprint(part.state_dict()) for part in maker.parts.values() if part is not None],
         "dataset": {"images": maker.images, **settings(maker.dataset)},
         "rounds": maker.rounds,
         "seed": maker.seed,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pmrf_blocks.data import SampleKey
+from pmrf_blocks.restoration.names import PARTS
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.seeding import derive_generator, derive_seed
 from pmrf_blocks.training.flow_tasks import flow_ends
@@ -19,7 +20,7 @@ from pmrf_blocks.training.interruption import leave_signals_to_parent
 from pmrf_blocks.training.precision import bfloat16_where, check_precision
 from pmrf_blocks.training.processes import processes
 from pmrf_blocks.training.resuming import describe_dataset
-from pmrf_blocks.training.tasks import Coupling, Degradation
+from pmrf_blocks.training.tasks import Degradation
 
 
 class PairDataset(Dataset[tuple[Tensor, ...]]):
@@ -71,20 +72,15 @@ class OneCache(Dataset[tuple[Tensor, ...]]):
         return {**self.pairs.identity(), "seed": f"{self.caches} in turn"}
 
 
-def given_pairs(batch: Sequence[Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The coupling of pairs computed beforehand: the pairs as they are."""
-    x0, x1 = batch
-    return x0, x1
-
-
 @dataclass(frozen=True)
 class PairMaker:
-    """The pairs of a coupling over a whole set, `rounds` times, each time with fresh crops, flips and degradations.
+    """A pipeline's pairs over a whole set, `rounds` times, each time with fresh crops, flips and degradations.
 
     Pair i is a function of (seed, batch_size, i) and of the networks alone, whichever process makes it.
     """
 
-    coupling: Coupling
+    pipeline: Pipeline
+    degradation: Degradation
     dataset: Dataset
     rounds: int
     seed: int
@@ -99,8 +95,14 @@ class PairMaker:
         check_precision(self.precision)
         if self.images == 0:
             raise ValueError("0 images to make pairs of")
-        for network in getattr(self.coupling, "frozen", ()):
-            network.to(self.device).eval().requires_grad_(False)
+        for part in self.parts.values():
+            if part is not None:
+                part.to(self.device).eval().requires_grad_(False)
+
+    @property
+    def parts(self) -> dict[str, nn.Module | None]:
+        """What decides the pairs, beside the degradation; the velocity does not."""
+        return {name: getattr(self.pipeline, name) for name in PARTS}
 
     @property
     def images(self) -> int:
@@ -126,7 +128,8 @@ class PairMaker:
         for start, batch in zip(starts, loader):
             generator = derive_generator(self.seed, "pairs", start, device=self.device)
             with bfloat16_where(self.precision == "bf16", self.device, keep=True):
-                ends = self.coupling(batch.to(self.device, non_blocking=True), generator)
+                images = batch.to(self.device, non_blocking=True)
+                ends = flow_ends(self.pipeline, self.degradation, images, generator)
             yield tuple(end.half().cpu() for end in ends if end is not None)
 
     def _keys(self, start: int) -> list[SampleKey]:
@@ -157,39 +160,8 @@ def precompute_pairs(
         precision: 'fp32', or 'bf16' for autocast of encoder and estimator.
         device: as in fit().
     """
-    return compute_pairs(
-        PipelineEnds(pipeline, degradation), dataset, rounds=rounds, seed=seed, batch_size=batch_size, workers=workers,
-        precision=precision, device=device,
-    )  # fmt: skip
-
-
-class PipelineEnds:
-    """flow_ends() of one pipeline and degradation; `frozen` are the modules that it needs."""
-
-    def __init__(self, pipeline: Pipeline, degradation: Degradation) -> None:
-        self.pipeline, self.degradation = pipeline, degradation
-        self.parts = {"space": pipeline.space, "source": pipeline.source, "condition": pipeline.condition}
-        self.frozen = tuple(part for part in self.parts.values() if part is not None)
-
-    def __call__(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        x0, x1, condition = flow_ends(self.pipeline, self.degradation, pixels, generator)
-        return (x0, x1) if condition is None else (x0, x1, condition)
-
-
-def compute_pairs(
-    coupling: Coupling,
-    dataset: Dataset,
-    *,
-    rounds: int,
-    seed: int,
-    batch_size: int = 32,
-    workers: int = 0,
-    precision: str = "fp32",
-    device: str | torch.device | None = None,
-) -> PairDataset:
-    """precompute_pairs() of a coupling."""
     everyone = processes(device)
-    maker = PairMaker(coupling, dataset, rounds, seed, batch_size, everyone.device, workers, precision)
+    maker = PairMaker(pipeline, degradation, dataset, rounds, seed, batch_size, everyone.device, workers, precision)
     share = maker.starts[everyone.process_index :: everyone.num_processes]
     bar = tqdm(share, desc="pairs", unit="batch", disable=not everyone.is_main_process)
     parts = [(start, pair) for start, pair in zip(bar, maker.make(share))]
@@ -197,5 +169,5 @@ def compute_pairs(
         from accelerate.utils import gather_object
 
         parts = sorted(gather_object(parts), key=lambda part: part[0])
-    origin = {"of": describe_dataset(dataset), "rounds": rounds, "seed": seed}
+    origin = {"of": describe_dataset(dataset), "rounds": rounds, "seed": seed, "precision": precision}
     return PairDataset(*(torch.cat(ends) for ends in zip(*(pair for _, pair in parts))), origin=origin)

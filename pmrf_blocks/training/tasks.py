@@ -1,4 +1,4 @@
-"""What each of the three stages minimises: autoencoder, posterior mean, flow.
+"""What a stage minimises: the base of all tasks, and those of autoencoder and posterior mean.
 
 A task is a module whose forward() is the loss. The loop wraps the task, not the network, so that gradients are
 synchronised between processes whichever of the network's methods the loss calls. Frozen networks are held outside
@@ -8,21 +8,20 @@ the module tree: they are neither trained, wrapped, nor saved with the run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmrf_blocks.autoencoders import SimVAE
-from pmrf_blocks.flow import integrate, rectified_flow_loss, sample_time
 from pmrf_blocks.metrics import psnr
+from pmrf_blocks.restoration.held_out import Degradation
 from pmrf_blocks.restoration.spaces import from_signed, to_signed
 from pmrf_blocks.seeding import derive_generator
 
-Degradation = Callable[..., tuple[Tensor, Tensor]]
 LossAndParts = tuple[Tensor, dict[str, Tensor]]
 Row = list[tuple[str, Tensor]]
 
@@ -160,63 +159,6 @@ class PosteriorMeanTask(Task):
         degraded, target = degrade(self.degradation, pixels, generator)
         estimate = self.network(degraded).float().clamp(0, 1)
         return [("degraded", degraded), ("posterior mean", estimate), ("image", target)]
-
-
-class Coupling(Protocol):
-    """Makes the pair (x0, x1) that a flow is trained between, both (B, C, H, W), from a batch.
-
-    One that has networks names them in an attribute `frozen`, a sequence of modules.
-    """
-
-    def __call__(self, batch: Any, generator: torch.Generator, /) -> tuple[Tensor, ...]: ...
-
-
-class CouplingFlowTask(Task):
-    """Rectified flow (eq. 3) between the pairs of a coupling, with noise of `source_noise` added to the source.
-
-    `to_image` makes images (B, 3, H, W) in [0, 1] of the flow's ends, for the pictures of the validation, which
-    integrate `steps` Euler steps; None takes the coupling's own, and draws no pictures where it has none.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        coupling: Coupling,
-        *,
-        source_noise: float = 0.0,
-        time: str = "uniform",
-        to_image: Callable[[Tensor], Tensor] | None = None,
-        steps: int = 25,
-    ) -> None:
-        super().__init__(network)
-        self.coupling, self.source_noise, self.time, self.steps = coupling, source_noise, time, steps
-        self.to_image = getattr(coupling, "to_image", None) if to_image is None else to_image
-
-    def forward(self, batch: Any, generator: torch.Generator) -> LossAndParts:
-        with torch.no_grad():
-            x0, x1 = self.coupling(batch, generator)
-            noise = torch.randn(x0.shape, generator=generator, device=x0.device)
-            x0 = x0 + self.source_noise * noise
-            t = sample_time(len(x0), distribution=self.time, generator=generator, device=x0.device)
-        return rectified_flow_loss(self.network, x0, x1, t=t), {}
-
-    def pictures(self, batch: Any, generator: torch.Generator) -> Row:
-        if self.to_image is None:
-            return []
-        x0, x1 = self.coupling(batch, generator)
-        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
-        end = integrate(self.network, x0 + self.source_noise * noise, steps=self.steps).x
-        ends = {"source": x0, "restored": end, "target": x1}
-        return [(name, self.to_image(x.float()).float().clamp(0, 1)) for name, x in ends.items()]
-
-    def frozen_modules(self) -> Sequence[nn.Module]:
-        return getattr(self.coupling, "frozen", ())
-
-    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        groups = getattr(self.network, "param_groups", None)
-        if groups is None:
-            return super().parameter_groups(lr, weight_decay)
-        return [{"weight_decay": weight_decay, **group} for group in groups(lr)]
 
 
 @torch.no_grad()
