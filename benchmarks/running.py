@@ -31,7 +31,7 @@ from benchmarks.rates import measure_rates
 from pmrf_blocks.training.environment import describe_environment
 
 Row = dict[str, Any]
-PEERS = ("diffusers", "natten", "xformers", "opencv-python-headless", "torchmetrics", "triton")
+PEERS = ("diffusers", "kornia", "natten", "xformers", "opencv-python-headless", "torchmetrics", "triton")
 
 
 def run(names: Sequence[str], settings: Settings, output: Path) -> int:

@@ -113,7 +113,7 @@ class BlindFaceDegradation(nn.Module):
         greys = p.grey.tolist()
         degraded = torch.empty_like(x)
         for i in range(len(x)):  # every image has a size of its own in between
-            low = (max(1, int(height / factors[i])), max(1, int(width / factors[i])))
+            low = (max(1, int(height // factors[i])), max(1, int(width // factors[i])))
             small = blur_and_shrink(x[i : i + 1], kernels[i], *low)
             own = torch.Generator(x.device).manual_seed(seeds[i])
             small = small + noise_levels[i] * torch.randn(small.shape, generator=own, device=x.device, dtype=x.dtype)

@@ -93,6 +93,12 @@ def test_same_on_batch_keepdim_and_gate(name, x):
     assert build(name)(x.double()).dtype == torch.float64
 
 
+def test_settings_are_printed():
+    for name, settings in (("RandomBlindFace", {"grey": 0.5}), ("RandomJPEG", {"quality": (5, 9)})):
+        ((key, value),) = settings.items()
+        assert f"{key}={value}" in repr(build(name, **settings))
+
+
 def test_images_that_the_gate_skips_stay(x):
     augmentation = build("RandomDenoising", p=0.5, generator=torch.Generator().manual_seed(0))
     degraded = augmentation(x.repeat(20, 1, 1, 1))

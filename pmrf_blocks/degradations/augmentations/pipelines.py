@@ -31,7 +31,7 @@ class RandomBlindFace(RandomDegradation):
         **settings: Any,
     ) -> None:
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim, generator=generator)
-        self.degradation = BlindFaceDegradation(**settings)
+        self.degradation, self.flags = BlindFaceDegradation(**settings), settings
 
     def sample(self, shape: Shape, generator: torch.Generator) -> Parameters:
         drawn = vars(self.degradation.sample_parameters(shape[0], min(shape[-2:]), generator))
@@ -62,7 +62,7 @@ class _RandomControlled(RandomDegradation):
         **settings: Any,
     ) -> None:
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim, generator=generator)
-        self.degradation = self.kind(**settings)
+        self.degradation, self.flags = self.kind(**settings), settings
 
     def sample(self, shape: Shape, generator: torch.Generator) -> Parameters:
         return self.degradation.sample_parameters(shape, generator)
