@@ -81,7 +81,8 @@ def feature_magnitudes(model: SimVAE, images: Tensor, *, layers: str = LAYERS) -
 def feature_balance(model: SimVAE, images: Tensor, *, layers: str = LAYERS, batch_size: int = 8) -> list[Imbalance]:
     """Imbalance of every layer of `model` over images (N, 3, H, W) in [-1, 1], in the order of computation.
 
-    A batch at a time; each image counts the same. `layers` as in feature_magnitudes().
+    A batch at a time; each image counts the same. `layers` as in feature_magnitudes(). Raises ValueError for no image,
+    a batch size below 1, and where `layers` matches none.
     """
     if len(images) == 0 or batch_size < 1:
         raise ValueError(f"images and batch_size must be at least 1; got {len(images)} and {batch_size}")

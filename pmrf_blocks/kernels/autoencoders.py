@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.autoencoders.blocks import ResBlock, SDResBlock, SimpleResBlock
+from pmrf_blocks.autoencoders.blocks import PixelAttention, ResBlock, SDResBlock, SimpleResBlock
 from pmrf_blocks.autoencoders.networks import Chain, Decoder, Encoder, Prepare
 from pmrf_blocks.autoencoders.norms import ChannelLayerNorm
-from pmrf_blocks.autoencoders.resize import NearestUpsample
+from pmrf_blocks.autoencoders.resize import Downsample, NearestUpsample, PixelShuffleUpsample, ResidualConv
 from pmrf_blocks.autoencoders.shortcuts import channel_to_space
 from pmrf_blocks.kernels.choice import fits
 from pmrf_blocks.kernels.doubling import convolve_doubled, folds
@@ -24,6 +24,8 @@ from pmrf_blocks.kernels.reuse import is_plain, may_reuse
 from pmrf_blocks.kernels.strips import Span, convolve, convolve_rows, is_large, is_standard, small_batches, strips
 from pmrf_blocks.kernels.swap import Rule
 from pmrf_blocks.pretrained import plain_class
+
+MAKERS = (nn.Conv2d, ResidualConv, SimpleResBlock, SDResBlock, PixelAttention)  # they end with a sum or a product
 
 
 class TritonChannelLayerNorm(ChannelLayerNorm):
@@ -54,7 +56,8 @@ class InPlaceBlock(ResBlock):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        spare = may_reuse(self)  # fresh memory for a large map takes longer than a sum
+        # Fresh memory for a large map takes longer than a sum.
+        spare = is_standard(self.conv1) and is_standard(self.conv2) and may_reuse(self, x)
         y = self.conv2(self.between(self.conv1(self.before(x)), spare))
         skip = self.shortcut(x)
         return y.add_(skip) if spare else skip + y
@@ -70,7 +73,7 @@ class InPlaceBlock(ResBlock):
             and is_standard(self.conv1)
             and is_standard(self.conv2)
             and all(plain_class(type(norm)) is ChannelLayerNorm for norm in norms)
-            and may_reuse(self)
+            and may_reuse(self, x)
         )
 
     def overwrite(self, x: Tensor) -> Tensor:
@@ -137,8 +140,8 @@ class FastChain(Chain):
         before: nn.Module | None = None
         for i, layer in enumerate(layers):
             x = prepare(i, x)
-            if isinstance(layer, InPlaceBlock) and before is not None and layer.may_overwrite(x) and is_plain(before):
-                x = layer.overwrite(x)  # no hook kept what the layer before it made
+            if isinstance(layer, InPlaceBlock) and made_anew(before) and layer.may_overwrite(x):
+                x = layer.overwrite(x)
             elif isinstance(layer, nn.Conv2d) and has_gaps(x) and is_standard(layer) and is_plain(layer):
                 x = convolve(x, layer.weight, layer.bias)
             else:
@@ -153,6 +156,15 @@ class FastEncoder(FastChain, Encoder):
 
 class FastDecoder(FastChain, Decoder):
     plain_class = Decoder
+
+
+def made_anew(before: nn.Module | None) -> bool:
+    """Whether what a layer gave is new memory that nobody else holds: it is of a known class, and no hook kept it."""
+    if before is None or not is_plain(before):
+        return False
+    kind = plain_class(type(before))
+    resizing = kind in (Downsample, NearestUpsample, PixelShuffleUpsample)
+    return kind in MAKERS or (resizing and type(before.conv) is nn.Conv2d)
 
 
 def has_gaps(x: Tensor) -> bool:

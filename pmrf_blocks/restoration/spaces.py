@@ -5,6 +5,7 @@ Images are (B, 3, H, W) in [0, 1]. Autoencoders take and give [-1, 1]: to_signed
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -56,7 +57,13 @@ class Latents(nn.Module):
             encode_tiled(), decode_tiled() and `downsampling` where tiles are asked for. As SimVAE.
         sample: draw from the posterior where encode() has a generator, as the authors' release does with the flow's
             source; False takes its mode, the E(x*) of the paper. Targets are modes either way.
+
+    Attributes:
+        before_layer: called before each layer of a tile, where it is set: kernels.give_back_memory returns freed memory
+            to the system, for the least memory on a CPU and some 4 % more time.
     """
+
+    before_layer: Callable[[], object] | None = None
 
     def __init__(self, autoencoder: nn.Module, sample: bool = False) -> None:
         super().__init__()
@@ -67,7 +74,10 @@ class Latents(nn.Module):
         """Normalised latents (B, C, h, w) in float32 of images (B, 3, H, W) in [0, 1]; with `tile`, that many pixels
         squared at a time."""
         x = to_signed(images)
-        posterior = self.autoencoder.encode(x) if tile is None else self.autoencoder.encode_tiled(x, tile=tile)
+        if tile is None:
+            posterior = self.autoencoder.encode(x)
+        else:
+            posterior = self.autoencoder.encode_tiled(x, tile=tile, **self._between())
         z = posterior.mode().float()
         if self.sample and generator is not None:
             z = z + posterior.std.float() * normal_like(z, generator)
@@ -80,10 +90,15 @@ class Latents(nn.Module):
         if tile is None:
             images = self.autoencoder.decode(z)
         else:
-            images = self.autoencoder.decode_tiled(z, tile=max(1, tile // self.autoencoder.downsampling))
+            side = max(1, tile // self.autoencoder.downsampling)
+            images = self.autoencoder.decode_tiled(z, tile=side, **self._between())
         if size is not None:
             images = images[..., : size[0], : size[1]]
         return from_signed(images)
+
+    def _between(self) -> dict[str, Any]:
+        """The argument of the tiled calls, which other autoencoders need not have."""
+        return {} if self.before_layer is None else {"before_layer": self.before_layer}
 
     def extra_repr(self) -> str:
         return f"sample={self.sample}"

@@ -194,3 +194,15 @@ def test_localities_add_up():
     for bad in ({"halo": -1}, {"scale": 1.5}, {"scale": 0}, {"halo": (1, -2)}):
         with pytest.raises(ValueError, match=r"must (be a whole number|not be negative)"):
             Locality(**bad)
+
+
+def test_the_example_of_the_documentation_is_exact_in_tiles():
+    page = (Path(__file__).parents[2] / "docs" / "autoencoders.md").read_text()
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class MyNorm" in block)
+    scope = {}
+    exec(example, scope)
+    vae = scope["vae"].double().eval()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        z = torch.randn(1, 32, 9, 9, dtype=torch.float64)
+        torch.testing.assert_close(vae.decode_tiled(z, tile=4), vae.decode(z), rtol=0, atol=1e-9)

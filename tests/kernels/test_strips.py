@@ -163,6 +163,31 @@ def test_where_a_block_may_overwrite(small_strips):
         assert not wider.may_overwrite(x)
 
 
+class Keeping(nn.Module):
+    """Gives memory that it keeps: enlarged, or what it was given."""
+
+    def __init__(self, scale=1):
+        super().__init__()
+        self.scale, self.kept = scale, []
+
+    def forward(self, x):
+        y = nn.functional.interpolate(x, scale_factor=self.scale, mode="nearest") if self.scale > 1 else x
+        self.kept.append((y, y.clone()))
+        return y
+
+
+@torch.no_grad()
+def test_what_a_layer_of_one_s_own_keeps_is_not_overwritten(small_strips):
+    vae = SimVAE(4, channels=(8, 8), upsample=lambda *channels: Keeping(2)).eval()
+    block = vae.decoder.up_blocks[1].resnets[1]
+    block.conv1, block.conv2 = Keeping(), Keeping()
+    optimize(vae.to(memory_format=torch.channels_last))
+    vae.decode(torch.rand(1, 4, 8, 8).to(memory_format=torch.channels_last))
+    layers = [layer for layer in vae.modules() if isinstance(layer, Keeping)]
+    assert len(layers) == 3
+    assert all(torch.equal(*layer.kept[0]) for layer in layers)
+
+
 @torch.no_grad()
 def test_what_hooks_on_all_modules_keep_is_not_overwritten(small_strips):
     vae = optimized(SimVAE(4, channels=(8, 16)).eval().to(memory_format=torch.channels_last))

@@ -68,6 +68,10 @@ def test_tiles_give_the_same_result_and_are_used(monkeypatch, generator):
     for name in ("encode", "decode"):
         monkeypatch.delattr(SimVAE, name)
     assert torch.isfinite(restorer.restore(images, tile=16).image).all()
+    calls = []
+    restorer.space.before_layer = lambda: calls.append(1)
+    restorer.restore(images, tile=16)
+    assert len(calls) > 10
     with pytest.raises(ValueError, match="tile must be at least 2 pixels"):
         restorer.restore(images, tile=1)
 
