@@ -16,7 +16,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union
 
-from pmrf_blocks.json_files import is_kind, short
+from pmrf_blocks.json_files import is_kind
+from pmrf_blocks.messages import short
 from pmrf_blocks.variants import is_path
 
 LARGEST = 2**20  # of an int: no width, count or size is larger

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pmrf_blocks.messages import first_line, short
+
 DEEPEST = 30  # objects and lists within one another
 LARGEST = 2**26  # bytes; a configuration has a few thousand, the list of files in a large tar some million
 
@@ -33,7 +35,7 @@ def read_json_object(
     except OSError as reason:
         raise error(f"{path} cannot be read: {reason.strerror or reason}") from None
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is damaged: {str(reason).splitlines()[0]}") from None
+        raise error(f"{path} is damaged: {first_line(reason)}") from None
     if not isinstance(content, dict):
         raise error(f"{path} is damaged: not a JSON object")
     if depth(content) > DEEPEST:
@@ -61,12 +63,6 @@ def is_kind(value: Any, kinds: type | tuple[type, ...]) -> bool:
     if isinstance(value, bool):
         return bool in allowed
     return isinstance(value, allowed) or (isinstance(value, int) and float in allowed)
-
-
-def short(value: Any) -> str:
-    """A value for a message of one line, however long it is."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _names(kinds: type | tuple[type, ...]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pmrf_blocks.whole_files import replacing
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -35,11 +37,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: str | Path, *, dpi: int = 110) -> Path:
-    """Write `figure` in the format that the suffix names; the folder is made. The same figure gives the same bytes."""
+    """Write `figure` in the format that the suffix names; the folder is made. The same figure gives the same bytes.
+
+    OSError where it cannot be written; what was there stays whole then.
+    """
     from matplotlib import rc_context
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context({"svg.hashsalt": "pmrf_blocks"}):
-        figure.savefig(path, dpi=dpi, metadata=CHANGING.get(path.suffix.lower()))
+    kind = path.suffix.lower()
+    with rc_context({"svg.hashsalt": "pmrf_blocks"}), replacing(path) as temporary:
+        figure.savefig(temporary, format=kind[1:], dpi=dpi, metadata=CHANGING.get(kind))
     return path

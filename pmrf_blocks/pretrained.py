@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from pmrf_blocks.arguments import check_arguments
 from pmrf_blocks.construction import plan
-from pmrf_blocks.json_files import read_json_object, short
+from pmrf_blocks.json_files import read_json_object
+from pmrf_blocks.messages import first_line, short
 from pmrf_blocks.variants import from_path, import_path, is_path
 from pmrf_blocks.whole_files import write_bytes, write_json
 
@@ -48,6 +49,9 @@ def plain_class(kind: type) -> type:
 
 def check_keys(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
     """Raise WeightsError naming the first ten missing, unexpected and misshapen entries of `state_dict`."""
+    odd = [short(key) for key, value in state_dict.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    if odd:
+        raise WeightsError(f"{source} holds {len(odd)} entries that are no weights by name, the first {odd[0]}")
     own = model.state_dict()
     problems = {
         "missing": [key for key in own if key not in state_dict],
@@ -64,12 +68,16 @@ def check_keys(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) 
         ],
     }
     found = [
-        f"{len(keys)} {kind}: {', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}"
+        f"{len(keys)} {kind}: {', '.join(map(_in_line, keys[:10]))}{', ...' if len(keys) > 10 else ''}"
         for kind, keys in problems.items()
         if keys
     ]
     if found:
         raise WeightsError(f"{source} does not fit {type(model).__name__}; " + "; ".join(found))
+
+
+def _in_line(name: str) -> str:
+    return name if name.isprintable() and len(name) < 300 else short(name)
 
 
 def read_safetensors(path: str | Path) -> dict[str, Tensor]:
@@ -103,12 +111,14 @@ def read_pickle(path: str | Path) -> Mapping[str, Any]:
     Read with weights_only=True: a pickle that holds anything but weights and plain values is refused, none of its
     code runs. WeightsError where it is missing, damaged, refused, or holds no names.
     """
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would keep the reader waiting
+        raise WeightsError(f"{path} is not a file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"weight file {path} not found") from None
     except Exception as error:  # pickle's and zip's errors are many
-        raise WeightsError(f"{path} is not a file of weights alone: {str(error).splitlines()[0]}") from None
+        raise WeightsError(f"{path} is not a file of weights alone: {first_line(error)}") from None
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not weights by name")
     return content
@@ -133,7 +143,7 @@ def check_plan(make: Callable[[], nn.Module], header: Mapping[str, Tensor], *, c
     except KeyError as error:
         raise WeightsError(f"{config}: {error} is missing") from None
     except Exception as error:  # a stranger's settings: whatever the constructor fails on
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise WeightsError(f"{config} does not describe a network known here: {reason}") from None
     check_keys(planned, header, str(weights))
 
@@ -240,7 +250,7 @@ def locate(path_or_repo: str | Path, *, patterns: Sequence[str] = ("*.json", "*.
     try:
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except Exception as error:  # the hub's errors are many: network, authorisation, absence
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise WeightsError(f"cannot get {path_or_repo} from the hub: {reason}") from None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
-from pmrf_blocks.json_files import short
+from pmrf_blocks.messages import short
 from pmrf_blocks.pretrained import WeightsError, plain_class
 from pmrf_blocks.variants import PACKAGE, from_path, import_path, is_path
 

@@ -118,13 +118,15 @@ def rename(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """diffusers' names of the weights to ours; attention that is stored as 1x1 convolutions becomes matrices."""
 
     def name(key: str) -> str:
+        if not isinstance(key, str):  # of a foreign file: refused when the keys are checked
+            return key
         key = re.sub(r"\b(down|up)samplers\.0\.", r"\1sampler.", key)
         return re.sub(
             r"(attentions\.0\.)(query|key|value|proj_attn)\.", lambda m: m[1] + OLD_ATTENTION[m[2]] + ".", key
         )
 
     def matrix(key: str, tensor: Tensor) -> Tensor:
-        stored = re.search(r"attentions\.0\.to_\w+(\.0)?\.weight$", key) and isinstance(tensor, Tensor)
+        stored = re.search(r"attentions\.0\.to_\w+(\.0)?\.weight$", str(key)) and isinstance(tensor, Tensor)
         return tensor[..., 0, 0] if stored and tensor.ndim == 4 and tensor.shape[2:] == (1, 1) else tensor
 
     return {name(key): matrix(name(key), tensor) for key, tensor in state_dict.items()}

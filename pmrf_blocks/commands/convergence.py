@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 
 from pmrf_blocks.analysis import (
     StatsError,
@@ -14,7 +15,7 @@ from pmrf_blocks.analysis import (
     speedup,
     stats_curve,
 )
-from pmrf_blocks.commands.targets import ArgumentError, check_outputs
+from pmrf_blocks.commands.targets import ArgumentError, check_outputs, written
 from pmrf_blocks.plotting import FIGURE_SUFFIXES, save_figure
 
 
@@ -38,9 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
     except (ArgumentError, StatsError, ValueError, ImportError) as error:
         print(f"pmrf-blocks convergence: {error}", file=sys.stderr)
         return 2
-    for path in outputs:
-        if figure is not None:
-            save_figure(figure, path)
     if arguments.json:
         entries = {
             score: {
@@ -68,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
             if s.fair_factor < s.factor:
                 print(f" ({bound}{s.fair_factor:.2f} from where {names[1]} first had it, {s.end_reached:,.6g})", end="")
             print()
-    return 0 if all(s.reached is not None for *_, s in found) else 1
+    sys.stdout.flush()
+    lost = [path for path in outputs if figure and not written("convergence", path, partial(save_figure, figure, path))]
+    return 0 if not lost and all(s.reached is not None for *_, s in found) else 1
 
 
 def _names(fast: str, slow: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pmrf_blocks.commands.targets import ArgumentError
+from pmrf_blocks.messages import first_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -19,7 +20,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ArgumentError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise ArgumentError(f"device {name!r} cannot be used: {first_line(error)}") from None
     return device
 
 

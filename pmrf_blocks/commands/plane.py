@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pmrf_blocks.analysis import (
     Axis,
@@ -16,8 +19,12 @@ from pmrf_blocks.analysis import (
     read_evaluations,
 )
 from pmrf_blocks.analysis.plane import DISTORTION, PERCEPTION, choose_axis, to_csv, to_markdown
-from pmrf_blocks.commands.targets import ArgumentError, check_outputs
+from pmrf_blocks.commands.targets import ArgumentError, check_outputs, written
 from pmrf_blocks.plotting import FIGURE_SUFFIXES, save_figure
+from pmrf_blocks.whole_files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TABLES = {".csv": to_csv, ".md": to_markdown}
 
@@ -41,13 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     except (ArgumentError, EvaluationError, ValueError, ImportError) as error:
         print(f"pmrf-blocks plane: {error}", file=sys.stderr)
         return 2
-    for path in outputs:
-        if path.suffix.lower() in TABLES:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(TABLES[path.suffix.lower()](rows))
-        elif figure is not None:
-            save_figure(figure, path)
-    print(to_markdown(rows), end="")
+    print(to_markdown(rows), end="", flush=True)
+    lost = [path for path in outputs if not written("plane", path, partial(_write, path, rows, figure))]
     protocols = sorted({point.protocol for point in whole if point.protocol})
     if len(protocols) > 1:
         print(f"measured under {len(protocols)} protocols, do not compare: {'; '.join(protocols)}", file=sys.stderr)
@@ -55,7 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     for point in lacking:
         missing = " and ".join(name for name in (distortion.name, perception.name) if name not in point.scores)
         print(f"skipped {point.label}: no {missing}", file=sys.stderr)
-    return 1 if lacking else 0
+    return 1 if lacking or lost else 0
+
+
+def _write(path: Path, rows: list[dict[str, str]], figure: Figure | None) -> None:
+    if path.suffix.lower() in TABLES:
+        write_text(path, TABLES[path.suffix.lower()](rows))
+    elif figure is not None:
+        save_figure(figure, path)
 
 
 def _axis(name: str, points: list[Point], arguments: argparse.Namespace) -> Axis:

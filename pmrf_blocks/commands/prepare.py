@@ -19,6 +19,7 @@ from pmrf_blocks.data.preparing import Cut, Outcome, Shrink, Tally, Work, prepar
 from pmrf_blocks.data.published_sets import PUBLISHED_SETS
 from pmrf_blocks.data.scores import QAlign, read_scores
 from pmrf_blocks.images import MAX_PIXELS, shown, without_suffix, write_whole
+from pmrf_blocks.json_files import read_json_object
 
 RECORD, PROBLEMS, SCORES = "prepare.json", "problems.txt", "scores.csv"
 Each = Callable[[Outcome], None]
@@ -162,9 +163,11 @@ def find(source: Path, arguments: argparse.Namespace) -> list[Path]:
 
 def begin(output: Path, record: dict[str, Any]) -> None:
     """Note what the folder holds; DataError where it holds something else."""
+    for abandoned in output.rglob(".*.tmp"):  # of a process that was killed while it wrote
+        abandoned.unlink(missing_ok=True)
     path = output / RECORD
     if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = read_json_object(path, DataError)
         if there != record:
             raise DataError(f"{output} was prepared as {there}, and is asked for as {record}; take another folder")
         return

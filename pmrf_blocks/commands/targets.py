@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,17 @@ DRAWINGS = frozenset({".pdf", ".eps", ".ps", ".svg", ".dng", ".cr2", ".nef", ".a
 
 class ArgumentError(ValueError):
     """Arguments that make no sense together: exit status 2."""
+
+
+def written(command: str, path: Path, write: Callable[[], object]) -> bool:
+    """Whether a result could be written by `write`; where not, one line on stderr says why."""
+    try:
+        write()
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"pmrf-blocks {command}: cannot write {shown(path)}: {reason}; see stdout", file=sys.stderr)
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from pmrf_blocks.data.folders import DataError, ImageDataset
 from pmrf_blocks.images import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, describe_image, is_hidden, write_whole
+from pmrf_blocks.json_files import is_kind, read_json_object
+from pmrf_blocks.messages import first_line, short
 
 HEAD = 65_536  # bytes in which nearly always is an image's size
 
@@ -89,9 +91,9 @@ def _members(tar: str, index: str | Path | None) -> list[Member]:
     state = [length, changed]
     kept = None if index is None else Path(index) / f"{hashlib.sha256(tar.encode()).hexdigest()[:16]}.json"
     if kept is not None and kept.exists():
-        there = json.loads(kept.read_text(encoding="utf-8"))
-        if there["state"] == state:
-            return [Member(*row) for row in there["members"]]
+        there = _indexed(kept, state, length)
+        if there is not None:
+            return there
     members = _scan(tar, length)
     if kept is not None:
         text = json.dumps({"tar": tar, "state": state, "members": members})
@@ -99,14 +101,42 @@ def _members(tar: str, index: str | Path | None) -> list[Member]:
     return members
 
 
+def _indexed(kept: Path, state: list[int | None], length: int) -> list[Member] | None:
+    """The files that an index lists; None where it is of another tar, or damaged: it is made again then."""
+    try:
+        there = read_json_object(kept, DataError, {"state": list, "members": list})
+        members = [Member(*row) for row in there["members"]]
+    except (DataError, TypeError):
+        return None
+    whole = all(is_kind(one.name, str) and _fits(one, length) for one in members)
+    return members if whole and there["state"] == state else None
+
+
+def _fits(one: Member, length: int) -> bool:
+    whole = is_kind(one.offset, int) and is_kind(one.size, int)
+    return whole and one.offset >= 0 and one.size >= 0 and one.offset + one.size <= length
+
+
 def _scan(tar: str, length: int) -> list[Member]:
+    members = []
     try:
         with _open(tar) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            members = [Member(one.name, one.offset_data, one.size) for one in archive if one.isfile()]
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"cannot read {tar} as a plain tar (compressed ones must be unpacked): {error}") from None
-    if members and members[-1].offset + members[-1].size > length:
+            for entry in archive:
+                if entry.size < 0 or entry.issparse():
+                    raise DataError(f"{tar}: {short(entry.name)} is sparse or damaged: it cannot be read where it lies")
+                if entry.isfile():
+                    members.append(Member(entry.name, entry.offset_data, entry.size))
+            file.seek(min(archive.offset, length))
+            end = file.read(tarfile.BLOCKSIZE)
+    except DataError:
+        raise
+    except Exception as error:  # tarfile's own, and what damaged numbers and names raise within it
+        reason = first_line(error)
+        raise DataError(f"cannot read {tar} as a plain tar (compressed ones must be unpacked): {reason}") from None
+    if members and not _fits(members[-1], length):
         raise DataError(f"{tar} is cut short: it ends within {members[-1].name}")
+    if end.strip(b"\0") or not all(_fits(one, length) for one in members):
+        raise DataError(f"{tar} is damaged after {len(members)} files: no header follows")
     return members
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pmrf_blocks.messages import first_line
+from pmrf_blocks.pretrained import read_pickle
+
 # torchvision's vgg19.features: convolution layers by name, at the index of their weights there.
 VGG19_WIDTHS = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -43,7 +46,7 @@ class VGG19Features(FeatureNetwork):
 
     def __init__(self, weights: str | Path | Mapping[str, Tensor]) -> None:
         super().__init__()
-        state = weights if isinstance(weights, Mapping) else torch.load(weights, map_location="cpu", weights_only=True)
+        state = weights if isinstance(weights, Mapping) else read_pickle(weights)
         self.stages = nn.ModuleList()
         stage: list[nn.Module] = []
         index, channels = 0, 3
@@ -59,6 +62,8 @@ class VGG19Features(FeatureNetwork):
                 conv.load_state_dict({name: state[f"features.{index}.{name}"] for name in ("weight", "bias")})
             except KeyError as error:
                 raise ValueError(f"not the weights of torchvision's vgg19: key {error} is missing") from None
+            except (RuntimeError, TypeError) as error:
+                raise ValueError(f"not the weights of torchvision's vgg19: {first_line(error)}") from None
             stage.append(conv)
             index, channels = index + 2, width
         self.stages.append(nn.Sequential(*stage))

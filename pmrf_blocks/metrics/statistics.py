@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pmrf_blocks.messages import first_line
 from pmrf_blocks.metrics.frechet import Moments
+from pmrf_blocks.npz_files import read_npz
+from pmrf_blocks.whole_files import replacing
 
 VERSION = 1
 
@@ -34,7 +36,6 @@ class Statistics:
     def save(self, path: str | Path) -> Path:
         """Write an npz file, under a temporary name first; the path written."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {
             "version": np.array(VERSION),
             "extractor": np.array(self.extractor),
@@ -45,18 +46,15 @@ class Statistics:
         }
         if self.features is not None:
             arrays["features"] = self.features.float().cpu().numpy()
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-        partial.replace(path)
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
         """ValueError where the file is not one that save() wrote, or is damaged."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = read_npz(path)
             if int(arrays["version"]) != VERSION:
                 raise ValueError(f"its version is {int(arrays['version'])}, this program reads {VERSION}")
             moments = Moments.from_covariance(
@@ -66,7 +64,6 @@ class Statistics:
             if features is not None and features.shape != (moments.count, len(moments.mean)):
                 raise ValueError(f"features are {tuple(features.shape)}, moments of {moments.count} features")
             return cls(str(arrays["extractor"]), str(arrays["protocol"]), moments, features)
-        except FileNotFoundError:
-            raise ValueError(f"no such file: {path}") from None
-        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
-            raise ValueError(f"{path} does not hold reference statistics: {error}") from None
+        except (ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
+            reason = first_line(error)
+            raise ValueError(f"{path} does not hold reference statistics: {reason}") from None

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pmrf_blocks.messages import first_line
+
 
 class Unavailable(Exception):
     """A metric that cannot be computed here; the message says what to install or which file to give."""
@@ -33,9 +35,7 @@ def locate(name: str, given: Mapping[str, str], published: str) -> Path:
     try:
         return Path(hf_hub_download(repository, file))
     except Exception as error:  # the hub's own errors and those of every layer of the network below it
-        raise Unavailable(
-            f"{value} could not be fetched: {type(error).__name__}: {str(error).splitlines()[0]}"
-        ) from None
+        raise Unavailable(f"{value} could not be fetched: {type(error).__name__}: {first_line(error)}") from None
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -48,11 +48,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen kinds for damaged files
-        raise Unavailable(f"{path} cannot be read: {type(error).__name__}: {str(error).splitlines()[0]}") from None
+        raise Unavailable(f"{path} cannot be read: {type(error).__name__}: {first_line(error)}") from None
     for wrapper in ("state_dict", "params_ema", "params", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise Unavailable(f"{path} does not hold a state dict")
     return {key.removeprefix("module."): value for key, value in state.items()}
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from pmrf_blocks.checkpoints import read_checkpoint, weights_under
 from pmrf_blocks.estimators import SwinIR, difface_swinir, load_swinir_weights, pmrf_swinir
+from pmrf_blocks.json_files import is_kind
+from pmrf_blocks.messages import short
 from pmrf_blocks.pretrained import CONFIG, WEIGHTS, WeightsError, locate, read_json
 from pmrf_blocks.transformers import (
     HourglassTransformer,
@@ -36,9 +38,12 @@ def published_parts(path_or_repo: str | Path, *, ema: bool = True) -> dict[str, 
     facts = {**BLIND_FACE, **{name: value for name, value in facts.items() if value is not None}}
     if facts["stage"] != "flow" or facts.get("conditional"):
         raise WeightsError(
-            f"{path_or_repo} is no PMRF: stage {facts['stage']!r}, conditional {bool(facts.get('conditional'))}; "
+            f"{path_or_repo} is no PMRF: stage {short(facts['stage'])}, conditional {bool(facts.get('conditional'))}; "
             "load its network with load_k_diffusion_weights or load_swinir_weights"
         )
+    noise = facts["mmse_noise_std"]
+    if not is_kind(noise, float) or not 0.0 <= noise < 1e3:
+        raise WeightsError(f"{path_or_repo}: mmse_noise_std must be a number of at least 0; got {short(noise)}")
     make_velocity, size = choose(path_or_repo, "arch", facts, VELOCITIES)
     make_estimator = choose(path_or_repo, "mmse_model_arch", facts, ESTIMATORS)
     nested = content.get("state_dict")
@@ -49,7 +54,7 @@ def published_parts(path_or_repo: str | Path, *, ema: bool = True) -> dict[str, 
         "estimator": load_swinir_weights(make_estimator(), estimate),
         "velocity": load_k_diffusion_weights(make_velocity(), content, ema=ema),
         "size": size,
-        "source_noise": float(facts["mmse_noise_std"]),
+        "source_noise": float(noise),
     }
 
 
@@ -72,6 +77,6 @@ def read_published(path_or_repo: str | Path) -> tuple[Mapping[str, Any], Mapping
 
 def choose(source: str | Path, name: str, facts: Mapping[str, Any], table: Mapping[str, Any]) -> Any:
     """The entry of `table` that a checkpoint's fact names."""
-    if facts[name] not in table:
-        raise WeightsError(f"{source}: {name} must be one of {', '.join(table)}; got {facts[name]!r}")
+    if not isinstance(facts[name], str) or facts[name] not in table:
+        raise WeightsError(f"{source}: {name} must be one of {', '.join(table)}; got {short(facts[name])}")
     return table[facts[name]]

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from pmrf_blocks.messages import first_line
 from pmrf_blocks.training.errors import CheckpointError, DamagedCheckpointError
 from pmrf_blocks.whole_files import replacing, sweep
 
@@ -74,8 +75,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:
         of_system = isinstance(error, (OSError, MemoryError, RuntimeError))  # torch's RuntimeError: no memory
         if of_system and "PytorchStreamReader" not in str(error):
-            raise CheckpointError(f"cannot read checkpoint {path}: {_line(error)}; it is left as it is") from error
-        raise DamagedCheckpointError(f"cannot read checkpoint {path}: {_line(error)}") from error
+            raise CheckpointError(f"cannot read checkpoint {path}: {first_line(error)}; it is left as it is") from error
+        raise DamagedCheckpointError(f"cannot read checkpoint {path}: {first_line(error)}") from error
     _check_parts(path, state)
     return state
 
@@ -93,7 +94,7 @@ def _check_archive(file: BinaryIO) -> None:
     except MemoryError:
         raise
     except Exception as error:  # zipfile's own, zlib's and struct's
-        raise ValueError(_line(error)) from None
+        raise ValueError(first_line(error)) from None
     if damaged is not None:
         raise ValueError(f"{damaged} in it is damaged")
     if not any(name.endswith("/data.pkl") for name in names):
@@ -147,7 +148,3 @@ def steps_done(run_folder: Path) -> int:
 
 def _checkpoints(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("step-*.pt") if NAME.fullmatch(path.name)), key=step_of)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

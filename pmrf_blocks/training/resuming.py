@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from pmrf_blocks.json_files import short
+from pmrf_blocks.messages import short
 from pmrf_blocks.pretrained import WeightsError, check_keys
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.errors import TrainingError
