@@ -9,6 +9,7 @@ identifying.py  which of Pillow's readers takes a file
 decoding.py     samples of every mode, or a refusal by name
 colour.py       colour profiles
 exif.py         orientation, and what of EXIF is written again
+png_chunks.py   what a PNG holds behind its pixels
 repairing.py    files that every viewer shows though something in them is wrong
 loaded.py       LoadedImage, Header, ImageError
 """

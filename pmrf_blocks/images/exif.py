@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import ExifTags, Image
 
 ORIENTATION = ExifTags.Base.Orientation
 SIDEWAYS = frozenset({5, 6, 7, 8})
-LONGEST_BLOCK = 1 << 24  # bytes
 SUB_BLOCKS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 # Describes the layout of the old file, or its size, or is another picture of it.
 LAYOUT = frozenset(
@@ -38,21 +37,6 @@ def read_exif(image: Image.Image) -> tuple[Image.Exif, int, str]:
     except Exception:
         return exif, 1, "its EXIF orientation cannot be read"
     return exif, orientation if 1 <= orientation <= 8 else 1, ""
-
-
-def late_exif(file: BinaryIO) -> bytes | None:
-    """The EXIF block of a PNG that has it behind the pixels, found without decoding these."""
-    place = file.tell()
-    try:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            length, name = int.from_bytes(head[:4], "big"), head[4:]
-            if name == b"eXIf":
-                return b"Exif\0\0" + file.read(min(length, LONGEST_BLOCK))
-            file.seek(length + 4, 1)
-        return None
-    finally:
-        file.seek(place)
 
 
 def writable_exif(exif: Image.Exif) -> tuple[bytes | None, list[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -22,10 +22,11 @@ from pmrf_blocks.images.decoding import (
     refuse_unsupported,
     samples,
 )
-from pmrf_blocks.images.exif import SIDEWAYS, late_exif, read_exif, read_resolution, writable_exif
+from pmrf_blocks.images.exif import SIDEWAYS, read_exif, read_resolution, writable_exif
 from pmrf_blocks.images.identifying import Source, check_size, identify, one_line, stream, with_limit
 from pmrf_blocks.images.loaded import MAX_PIXELS, Header, ImageError, LoadedImage
-from pmrf_blocks.images.repairing import repairs
+from pmrf_blocks.images.png_chunks import has_end, late_exif
+from pmrf_blocks.images.repairing import NO_END, repairs
 
 SEVERAL = frozenset({"GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF", "HEIF", "FLI", "DCX"})  # pictures of equal standing
 
@@ -149,7 +150,10 @@ def _decode(file: BinaryIO, max_pixels: int, strict: bool) -> _Decoded:
 
 def _decode_whole(file: BinaryIO, max_pixels: int, damage: tuple[str, ...]) -> _Decoded:
     image = _opened(file, max_pixels)
-    return _decode_image(image, lambda: _opened(file, max_pixels), damage)
+    decoded = _decode_image(image, lambda: _opened(file, max_pixels), damage)
+    if image.format == "PNG" and not has_end(file):
+        return replace(decoded, damage=(*decoded.damage, NO_END))
+    return decoded
 
 
 def _decode_image(
@@ -165,6 +169,10 @@ def _decode_image(
         _turn(found.colour, orientation), None if found.alpha is None else _turn(found.alpha, orientation), found.note
     )
     notes = [found.note] if found.note else []
+    if image.info.get("gamma") and not {"icc_profile", "srgb"} & image.info.keys():
+        gamma = float(image.info["gamma"])
+        if abs(gamma - 1 / 2.2) > 0.01:
+            notes.append(f"its gamma of {gamma:.3g} is not heeded: the numbers are taken as sRGB")
     if frames > 1:
         notes.append(f"the first of {frames} pictures was taken")
     header = Header(image.format or "", found.colour.shape[1], found.colour.shape[0], grey, transparent, depth, frames)

@@ -11,7 +11,10 @@ from typing import BinaryIO
 
 from PIL import Image
 
-PNG_SIGNATURE, END_OF_JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd9"
+from pmrf_blocks.images.png_chunks import SIGNATURE
+
+END_OF_JPEG = b"\xff\xd9"
+NO_END = "the end mark of the file is missing"
 NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"})
 LARGEST = 1 << 30  # bytes; a larger file is not mended
 
@@ -25,7 +28,7 @@ def repairs(file: BinaryIO, decode: Callable[[BinaryIO], Image.Image]) -> Iterat
     data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         return
-    if data.startswith(PNG_SIGNATURE):
+    if data.startswith(SIGNATURE):
         yield from _without_broken_chunks(data)
     elif data.startswith(b"\xff\xd8"):
         yield from _with_end(data, decode)
@@ -44,13 +47,13 @@ def _with_end(data: bytes, decode: Callable[[BinaryIO], Image.Image]) -> Iterato
             return
         digests.add(hashlib.blake2b(pixels).digest())
     if len(digests) == 1:
-        yield data + END_OF_JPEG, "the end mark of the file is missing"
+        yield data + END_OF_JPEG, NO_END
 
 
 def _without_broken_chunks(data: bytes) -> Iterator[tuple[bytes, str]]:
     """A PNG without the chunks that its pixels do not need: first those with a wrong checksum, then all."""
     chunks = []
-    place = len(PNG_SIGNATURE)
+    place = len(SIGNATURE)
     while place + 12 <= len(data):
         (length,) = struct.unpack(">I", data[place : place + 4])
         name, end = data[place + 4 : place + 8], place + 12 + length
@@ -64,4 +67,4 @@ def _without_broken_chunks(data: bytes) -> Iterator[tuple[bytes, str]]:
         if dropped:
             kept = [chunk for name, whole, chunk in chunks if name in NEEDED or (whole and keep_whole)]
             names = ", ".join(sorted(name.decode("latin-1") for name in dropped if name.isalpha()))
-            yield PNG_SIGNATURE + b"".join(kept), f"broken chunks were left out ({names or 'of no name'})"
+            yield SIGNATURE + b"".join(kept), f"broken chunks were left out ({names or 'of no name'})"
