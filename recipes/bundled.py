@@ -8,8 +8,6 @@
 Autoencoder and estimator may be trained side by side, as may decoder, flow and pixel after them. 'paper' is 'small'.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.autoencoders import SimVAE

@@ -12,8 +12,6 @@ all else being equal:
     flow conditioned on mean    from noise, seeing the posterior mean
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.estimators import SwinIR

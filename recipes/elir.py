@@ -9,8 +9,6 @@ steps. The source is an RRDB's estimate of the mean latent plus noise of 0.1; th
 0.001 times the squared error of the decoded image. It ends with a whole pipeline.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.estimators import RRDB

@@ -6,8 +6,6 @@
 Both flows make as many updates of as large batches, on the same images, degradations and posterior means.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.experiments import Figure, Flow, Images, launch
@@ -37,13 +35,11 @@ def paper() -> Figure:
 
 
 def small() -> Figure:
-    faces = Images("faces256/test", 64, held_out=True)
-    return figure3(pmrf.small(), latent_pmrf.small(), 6, faces)
+    return figure3(pmrf.small(), latent_pmrf.small(), 6, Images("faces256/test", 64, held_out=True))
 
 
 def debug() -> Figure:
-    faces = Images("faces256/test", 32, held_out=True)
-    return figure3(pmrf.debug(), latent_pmrf.debug(), 2, faces)
+    return figure3(pmrf.debug(), latent_pmrf.debug(), 2, Images("faces256/test", 32, held_out=True))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ At the paper's scale FLUX-VAE is the published one. At the smaller scales an SD-
 trained as Sim-VAE is, stands in: it compares architectures alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.experiments import Autoencoder, Figure, Flow, Images, launch

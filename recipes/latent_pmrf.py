@@ -8,8 +8,6 @@ Trains the Sim-VAE and the estimator first where RUNS holds none of this configu
 one: a folder or hub id in diffusers layout. It ends with a whole pipeline, and prints the line that restores with it.
 """
 
-from __future__ import annotations
-
 from pmrf_blocks.experiments import Flow, Images, Net, launch
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.transformers import HourglassTransformer, Level

@@ -7,8 +7,6 @@ This is PMRF's own training, batches of 256 for 3,850 epochs of FFHQ; the paper'
 table4_methods.py and figure3_convergence.py. It ends with a whole pipeline, and prints the line that restores with it.
 """
 
-from __future__ import annotations
-
 from pmrf_blocks.experiments import Flow, Images, Net, launch
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.transformers import HourglassTransformer, Level

@@ -8,8 +8,6 @@ takes them by --estimator FILE). This trains the same network from the start, by
 mean minimises, with PMRF's optimiser: AdamW, one rate and one weight decay for all parameters.
 """
 
-from __future__ import annotations
-
 from pmrf_blocks.estimators import SwinIR, UNet
 from pmrf_blocks.experiments import Estimator, Images, Net, launch
 from pmrf_blocks.training import TrainConfig

@@ -4,8 +4,6 @@ python -m recipes.sd_vae --data DIR --vgg19 vgg19-dcbb9e9d.pth
 python -m recipes.sd_vae --data DIR --scale small
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.autoencoders import SDVAE

@@ -8,8 +8,6 @@ The paper says Adam with default parameters; the release, followed here, AdamW w
 0.01. All parameters have one rate.
 """
 
-from __future__ import annotations
-
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.experiments import Autoencoder, Images, Net, launch
 from pmrf_blocks.training import TrainConfig

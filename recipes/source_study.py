@@ -8,8 +8,6 @@ decodes to the least-distortion image up to the autoencoder's own error, and tha
 no numbers. So both sources are decoded and measured too, before any flow.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
@@ -45,18 +43,15 @@ def source_study(ours: Flow, theirs: Flow, faces: Images) -> Table:
 
 
 def paper() -> Table:
-    faces = Images("celeba-test/hq", 512, held_out=True)
-    return source_study(latent_pmrf.paper(), elir.paper(), faces)
+    return source_study(latent_pmrf.paper(), elir.paper(), Images("celeba-test/hq", 512, held_out=True))
 
 
 def small() -> Table:
-    faces = Images("faces256/test", 64, held_out=True)
-    return source_study(latent_pmrf.small(), elir.small(), faces)
+    return source_study(latent_pmrf.small(), elir.small(), Images("faces256/test", 64, held_out=True))
 
 
 def debug() -> Table:
-    faces = Images("faces256/test", 32, held_out=True)
-    return source_study(latent_pmrf.debug(), elir.debug(), faces)
+    return source_study(latent_pmrf.debug(), elir.debug(), Images("faces256/test", 32, held_out=True))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ The first three rows are the published autoencoders of SD 1.5, SDXL and FLUX.1, 
 paper's scale; at the smaller scales they are left out.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch

@@ -8,8 +8,6 @@ not say whether its rows add up; that the row after '- 3x3 conv', whose training
 for one change a row. '- interpolate' enlarges by pixel shuffle, the other variant of the published configuration.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -72,18 +70,15 @@ def table2(flow: Flow, theirs: Autoencoder, faces: Images) -> Table:
 
 
 def paper() -> Table:
-    faces = Images("celeba-test/hq", 512, held_out=True)
-    return table2(latent_pmrf.paper(), sd_vae.paper(), faces)
+    return table2(latent_pmrf.paper(), sd_vae.paper(), Images("celeba-test/hq", 512, held_out=True))
 
 
 def small() -> Table:
-    faces = Images("faces256/test", 64, held_out=True)
-    return table2(latent_pmrf.small(), sd_vae.small(), faces)
+    return table2(latent_pmrf.small(), sd_vae.small(), Images("faces256/test", 64, held_out=True))
 
 
 def debug() -> Table:
-    faces = Images("faces256/test", 32, held_out=True)
-    return table2(latent_pmrf.debug(), sd_vae.debug(), faces)
+    return table2(latent_pmrf.debug(), sd_vae.debug(), Images("faces256/test", 32, held_out=True))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ python -m recipes.table3_channels --data DIR --vgg19 FILE --estimator FILE
 python -m recipes.table3_channels --data DIR --scale small
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
@@ -50,8 +48,7 @@ def table3(flow: Flow, faces: Images) -> Table:
 
 
 def paper() -> Table:
-    faces = Images("celeba-test/hq", 512, held_out=True)
-    return table3(latent_pmrf.paper(), faces)
+    return table3(latent_pmrf.paper(), Images("celeba-test/hq", 512, held_out=True))
 
 
 def small() -> Table:

@@ -8,8 +8,6 @@ Latent-PMRF; the others are the paper's numbers, for orientation. At the smaller
 run, and PMRF is left out.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
@@ -65,13 +63,11 @@ def paper() -> Table:
 
 
 def small() -> Table:
-    faces = Images("faces256/test", 64, held_out=True)
-    return table4(latent_pmrf.small(), pmrf.small(), None, faces)
+    return table4(latent_pmrf.small(), pmrf.small(), None, Images("faces256/test", 64, held_out=True))
 
 
 def debug() -> Table:
-    faces = Images("faces256/test", 32, held_out=True)
-    return table4(latent_pmrf.debug(), pmrf.debug(), None, faces)
+    return table4(latent_pmrf.debug(), pmrf.debug(), None, Images("faces256/test", 32, held_out=True))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ from pmrf_blocks.metrics import (
 )
 from pmrf_blocks.restoration import PMRF, LatentPMRF, comparison, load_restorer
 from pmrf_blocks.seeding import derive_generator
-from pmrf_blocks.training.environment import describe_environment
+from pmrf_blocks.training.environment import clean_commit, describe_environment
+from pmrf_blocks.training.frame import one_line_errors
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Arguments:
     """Euler steps of the second table."""
     noises: tuple[float, ...] = (0.0, 0.025, 0.1)
     """Source noises of the second table; none leaves it out."""
+    allow_dirty: bool = False
+    """Write the page though files differ from the commit that it names; it then says so."""
 
 
 def degrade(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -117,6 +120,7 @@ def spread(runs: list[dict[str, dict[str, float]]], row: str, name: str) -> dict
 
 
 def main(arguments: Arguments) -> None:
+    commit = clean_commit(arguments.allow_dirty)
     if arguments.split not in CREDITS:
         raise SystemExit(f"--split must be one of {', '.join(CREDITS)}; got {arguments.split}")
     latent, pixel = load_restorer(arguments.latent), load_restorer(arguments.pixel)
@@ -150,7 +154,7 @@ def main(arguments: Arguments) -> None:
         "size": latent.size,
         "source_noise": latent.source_noise,
         "seeds": list(arguments.seeds),
-        "environment": {k: v for k, v in describe_environment().items() if k != "command"},
+        "environment": {**describe_environment(), "revision": commit, "command": None},
         "table": table,
         "runs": runs,
         "sweep": sweep,
@@ -165,4 +169,6 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments, description=__doc__))
+    arguments = tyro.cli(Arguments, description=__doc__)
+    with one_line_errors("bundled_results"):
+        main(arguments)

@@ -25,7 +25,8 @@ from pmrf_blocks.autoencoders import Imbalance, SimVAE, feature_balance, feature
 from pmrf_blocks.data import ImageDataset, find_images
 from pmrf_blocks.plotting import new_figure, save_figure
 from pmrf_blocks.restoration import BUNDLED
-from pmrf_blocks.training.environment import describe_environment
+from pmrf_blocks.training.environment import clean_commit, describe_environment
+from pmrf_blocks.training.frame import one_line_errors
 
 SCORES = {"peak": "largest / median magnitude", "share": "% of the energy in the strongest 1 % of pixels"}
 UNTRAINED = "untrained"
@@ -51,6 +52,8 @@ class Arguments:
     """Side that the images are brought to, in pixels."""
     threads: int | None = None
     """Processor threads; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
+    allow_dirty: bool = False
+    """Write the page though files differ from the commit that it names; it then says so."""
 
 
 def read_images(folder: Path, count: int, size: int) -> Tensor:
@@ -122,6 +125,7 @@ def depths(layers: list[Imbalance]) -> list[float]:
 
 
 def main(arguments: Arguments) -> None:
+    commit = clean_commit(arguments.allow_dirty)
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     try:
@@ -135,7 +139,7 @@ def main(arguments: Arguments) -> None:
     record = {
         "images": len(images),
         "size": arguments.size,
-        "environment": {k: v for k, v in describe_environment().items() if k != "command"},
+        "environment": {**describe_environment(), "revision": commit, "command": None},
         "models": {label: [asdict(layer) for layer in layers] for label, layers in results.items()},
     }
     arguments.output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
@@ -180,4 +184,6 @@ def page(picture: str, results: dict[str, list[Imbalance]], record: dict[str, An
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments, description=__doc__))
+    arguments = tyro.cli(Arguments, description=__doc__)
+    with one_line_errors("figure8_balance"):
+        main(arguments)

@@ -36,7 +36,8 @@ from pmrf_blocks.flow import add_source_noise, integrate
 from pmrf_blocks.plotting import save_figure
 from pmrf_blocks.restoration import LatentPMRF, load_restorer
 from pmrf_blocks.seeding import derive_generator
-from pmrf_blocks.training.environment import describe_environment
+from pmrf_blocks.training.environment import clean_commit, describe_environment
+from pmrf_blocks.training.frame import one_line_errors
 
 QUANTILES = (0.05, 0.5, 0.95)
 COARSE = 8  # pixels a side of what the third measurement observes
@@ -66,6 +67,8 @@ class Arguments:
     """Of degradations, source noise and observations."""
     threads: int | None = None
     """Processor threads; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
+    allow_dirty: bool = False
+    """Write the page though files differ from the commit that it names; it then says so."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ def measure(images: Tensor, restorer: LatentPMRF, arguments: Arguments) -> tuple
 
 
 def main(arguments: Arguments) -> None:
+    commit = clean_commit(arguments.allow_dirty)
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     start = time.perf_counter()
@@ -196,7 +200,7 @@ def main(arguments: Arguments) -> None:
         "size": restorer.size,
         "source_noise": restorer.source_noise,
         "seed": arguments.seed,
-        "environment": {k: v for k, v in describe_environment().items() if k != "command"},
+        "environment": {**describe_environment(), "revision": commit, "command": None},
         "seconds": time.perf_counter() - start,
         **numbers,
     }
@@ -210,4 +214,6 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments, description=__doc__))
+    arguments = tyro.cli(Arguments, description=__doc__)
+    with one_line_errors("theory"):
+        main(arguments)

@@ -23,7 +23,8 @@ from pmrf_blocks.autoencoders import SDVAE, SimVAE, load_autoencoder
 from pmrf_blocks.autoencoders.tiling import halo, why_not_exact
 from pmrf_blocks.data import ImageDataset, find_images
 from pmrf_blocks.restoration import BUNDLED
-from pmrf_blocks.training.environment import describe_environment
+from pmrf_blocks.training.environment import clean_commit, describe_environment
+from pmrf_blocks.training.frame import one_line_errors
 
 SIZE = {"latent_channels": 32, "channels": (32, 64, 128, 160), "blocks_per_level": 1, "middle_blocks": 2}
 
@@ -42,6 +43,8 @@ class Arguments:
     """Side that the images are brought to, in pixels."""
     tiles: tuple[int, ...] = (64, 128)
     """Sides of the tiles, in pixels."""
+    allow_dirty: bool = False
+    """Write the page though files differ from the commit that it names; it then says so."""
 
 
 def random(kind: Callable[..., SimVAE] = SimVAE, **changes: object) -> SimVAE:
@@ -93,7 +96,9 @@ def halo_table() -> list[str]:
     return text
 
 
-def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], arguments: Arguments, count: int) -> str:
+def page(
+    rows: dict[str, tuple[str | None, list[tuple[float, float]]]], arguments: Arguments, count: int, commit: str
+) -> str:
     environment = describe_environment()
     header = [f"{half}, tile {tile}" for tile in arguments.tiles for half in ("encoder", "decoder")]
     text = [
@@ -124,7 +129,7 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
         "encoder's mean, and the decoder's image. "
         f"{count} image{'s' * (count > 1)} at {arguments.size}x{arguments.size}, float32; tiles in pixels. Networks "
         "of the shipped one's size; weights are random but where 'trained' is said. Made by "
-        f"`python -m docs.make.tiling_page`, commit {environment['revision']}, {environment['processor']}.",
+        f"`python -m docs.make.tiling_page`, commit {commit}, {environment['processor']}.",
         "",
         f"| network | {' | '.join(header)} | sees the whole image |",
         "|---|" + "--:|" * len(header) + "---|",
@@ -146,6 +151,7 @@ def page(rows: dict[str, tuple[str | None, list[tuple[float, float]]]], argument
 
 
 def main(arguments: Arguments) -> None:
+    commit = clean_commit(arguments.allow_dirty)
     try:
         dataset = ImageDataset(find_images(arguments.data)[: arguments.images], size=arguments.size)
         images = torch.stack([dataset[number] for number in range(len(dataset))]).float() / 127.5 - 1.0
@@ -160,9 +166,11 @@ def main(arguments: Arguments) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"tiling_page: {error}")
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(page(rows, arguments, len(images)))
+    arguments.output.write_text(page(rows, arguments, len(images), commit))
     print(arguments.output)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments, description=__doc__))
+    arguments = tyro.cli(Arguments, description=__doc__)
+    with one_line_errors("tiling_page"):
+        main(arguments)

@@ -6,8 +6,9 @@ N images, each degraded R times; D features of an image.
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pmrf_blocks.analysis.paired import image_draws
 from pmrf_blocks.metrics import frechet_distance, mmd_rbf, psnr, ssim
+from pmrf_blocks.seeding import derive_generator
 
 SHOWN = 8  # images that are kept to be seen
 MMD_SCALE = 1000.0
@@ -69,6 +72,30 @@ class Measurement:
         return cls(told["scores"], images, tensors["features"].float(), tensors["pictures"])
 
 
+@dataclass
+class Results:
+    """Measurements by (part, label) and seed; why a row could not be trained."""
+
+    measured: dict[tuple[str, str], dict[int, Measurement]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def values(self, part: str, label: str, score: str) -> list[float]:
+        return [own.scores[score] for own in self.measured.get((part, label), {}).values()]
+
+    def spread(self, part: str, label: str, score: str) -> tuple[float, float, int] | None:
+        """(mean, standard deviation, number of seeds); None where nothing was run."""
+        values = self.values(part, label, score)
+        if not values:
+            return None
+        return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0, len(values)
+
+    def ran(self, label: str) -> bool:
+        return any(label == own for _, own in self.measured)
+
+    def seeds(self) -> list[int]:
+        return sorted({seed for own in self.measured.values() for seed in own})
+
+
 class Reference:
     """The originals that sets of images are measured against.
 
@@ -112,6 +139,12 @@ class Reference:
         if name == "fd":
             return sum(float(frechet_distance(*pair)) for pair in both) / len(both)
         return sum(float(mmd_rbf(*pair, sigma=self.kernel_width, scale=MMD_SCALE)) for pair in both) / len(both)
+
+    def scored(self, own: Measurement, score: str) -> Tensor:
+        """(1 + draws,): a score over all images, then over bootstrap samples of them, the same for every method."""
+        images = len(self.clean)
+        counts = image_draws(images, SCORES[score].draws, generator=derive_generator("verdict", images))
+        return torch.cat((torch.tensor([own.scores[score]], dtype=torch.float64), self.drawn(own, score, counts)))
 
     def drawn(self, own: Measurement, score: str, counts: Tensor) -> Tensor:
         """A score over bootstrap samples of the images, (draws,), by how often each image is in each: (draws, N)."""

@@ -10,11 +10,13 @@ simulate it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def word(compared: Mapping[str, Comparison], p: float) -> str:
+    """The verdict on a claim with these comparisons, positive gains as claimed, and this corrected p-value."""
+    against = [f"{what} ({one.gain:+.3g})" for what, one in compared.items() if one.gain <= 0]
+    if against:
+        return f"Does not show: not in {'; '.join(against)}"
+    if p > LEVEL:
+        close = [
+            f"{what} ({one.gain:+.3g}, 95 % interval {one.low:+.3g} to {one.high:+.3g})"
+            for what, one in compared.items()
+            if one.p > LEVEL
+        ] or ["its comparisons, corrected for all claims here"]
+        return f"Undecided: as claimed, but within the spread in {'; '.join(close)}"
+    return "Shows" if min(one.seeds for one in compared.values()) > 1 else "Shows in the one seed that was run"

@@ -33,23 +33,6 @@ from pmrf_blocks.experiments.stages import (
 from pmrf_blocks.experiments.tables import Claim, Row, Table
 
 __all__ = [
-    "Autoencoder",
-    "Claim",
-    "Decoder",
-    "Estimator",
-    "Figure",
-    "Flow",
-    "Images",
-    "LatentEstimator",
-    "Net",
-    "Place",
-    "Release",
-    "Row",
-    "Table",
-    "config_hash",
-    "describe",
-    "launch",
-    "stage_name",
-    "trained",
-    "with_seed",
-]
+    "Autoencoder", "Claim", "Decoder", "Estimator", "Figure", "Flow", "Images", "LatentEstimator", "Net", "Place",
+    "Release", "Row", "Table", "config_hash", "describe", "launch", "stage_name", "trained", "with_seed",
+]  # fmt: skip

@@ -95,13 +95,13 @@ def restored(flow: Flow, folder: Path, place: Place, faces: FaceSet) -> tuple[Te
     return restore_held_out(pipeline, degraded), target
 
 
-def run_figure(figure: Figure, place: Place, faces: FaceSet, seeds: Sequence[int], deadline: float | None) -> Curves:
+def run_figure(figure: Figure, place: Place, faces: FaceSet, seeds: Sequence[int], deadline: float) -> Curves:
     """Curves by label and seed."""
     curves: Curves = {label: {} for label, _ in figure.flows}
     for seed in seeds:
         pair = [(label, with_seed(flow, seed)) for label, flow in figure.flows]
         done = all(path.is_dir() for _, flow in pair for path in piece_folders(flow, figure.pieces, place))
-        if not done and deadline is not None and time.time() > deadline:
+        if not done and time.time() > deadline:
             continue
         for label, flow in pair:
             curves[label][seed] = run_curve(flow, figure.pieces, place, faces)
@@ -143,19 +143,12 @@ def write_figure(figure: Figure, curves: Curves, starts: Curves, faces: FaceSet,
         "scale": made.scale,
         "commit": made.commit,
         "images": f"{len(faces)} of {faces.folder}",
-        "curves": as_json(curves),
-        "starts": as_json(starts),
+        "curves": curves,
+        "starts": starts,
         "verdict": said,
         "flows": {label: describe(flow) for label, flow in figure.flows},
     }  # fmt: skip
-    (made.folder / f"{figure.name}.json").write_text(json.dumps(told, indent=1) + "\n")
+    (made.folder / f"{figure.name}.json").write_text(json.dumps(told, indent=1, default=vars) + "\n")
     page = made.folder / f"{figure.name}.md"
     page.write_text("\n".join(text).rstrip() + "\n")
     return page
-
-
-def as_json(curves: Curves) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    return {
-        label: {str(seed): [point.__dict__ for point in points] for seed, points in curve.items()}
-        for label, curve in curves.items()
-    }

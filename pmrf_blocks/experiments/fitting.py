@@ -161,13 +161,9 @@ def train_flow(
     folder = folder or place.folder(flow)
     pipeline = pipeline_of(flow, place, velocity=flow.velocity.build(flow.train.seed))
     task = FlowTask(
-        pipeline,
-        degradation=degradation_of(flow.degradation),
-        time=flow.time,
-        loss=flow.loss,
-        pixel_weight=flow.pixel_weight,
-        groups=flow.groups,
-    )
+        pipeline, degradation=degradation_of(flow.degradation), time=flow.time, loss=flow.loss,
+        pixel_weight=flow.pixel_weight, groups=flow.groups,
+    )  # fmt: skip
     steps, caches = flow.train.steps, flow.pair_caches if flow.pair_rounds else 1
     ends, cache_ends = ([steps * part // parts for part in range(1, parts + 1)] for parts in (pieces, caches))
     done = steps_done(folder)

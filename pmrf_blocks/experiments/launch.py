@@ -7,156 +7,29 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tyro
 
 from pmrf_blocks.analysis.speedups import speed_up_lines
+from pmrf_blocks.commands.arguments.recipe import Common, StageArguments, TableArguments
 from pmrf_blocks.data.split import layout_note
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.curves import Figure, run_figure, run_starts, write_figure
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.fitting import finished, trained
-from pmrf_blocks.experiments.pages import Made, claim_lines, clean_commit, part_table, write_page
+from pmrf_blocks.experiments.pages import Made, claim_lines, part_table, write_page
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.release import adopt, write_pipelines
 from pmrf_blocks.experiments.stages import Estimator, Flow, Release, stage_parts, with_seed
 from pmrf_blocks.experiments.tables import PARTS, Table, run_table
+from pmrf_blocks.training.environment import clean_commit
 from pmrf_blocks.training.frame import conclude, one_line_errors, set_up_process
 from pmrf_blocks.training.processes import once, world_size
 
 Recipe = Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Common:
-    data: Path
-    """Folder of images. As the recipes know it: ffhq512, lsdir512, celeba-test at the paper's scale (`pmrf-blocks
-    prepare` makes them), faces256/train, faces256/val, faces256/test and photos at the smaller ones. Or one with train
-    and val (and test). Or any other: of its images a sixteenth, chosen by a hash of the file's name, is held out."""
-    runs: Path = Path("runs")
-    """Where run folders go. A configuration that is finished there is not trained again, and one that was broken off
-    goes on where it stopped."""
-    scale: Literal["paper", "small", "debug"] = "paper"
-    """'paper' is the paper's own; 'small' the same, smaller, on a CPU, in minutes to hours; 'debug' in seconds."""
-    vgg19: Path | None = None
-    """torchvision's vgg19 weights (vgg19-dcbb9e9d.pth), for the paper's perceptual loss."""
-    estimator: str | None = None
-    """A finished posterior-mean estimator: DifFace's .pth file, a folder, a hub id, or 'bundled', the one that ships
-    (at the smaller scales). Trained here when not given."""
-    autoencoder: str | None = None
-    """A finished autoencoder for latent flows: a folder or hub id in diffusers layout, or 'bundled'."""
-    device: str | None = None
-    """'cpu', 'cuda', ...; the fastest there is when not given."""
-    threads: int | None = None
-    """CPU threads of this process; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
-    workers: int | None = None
-    """Processes that read images; the recipe's own number when not given."""
-    compile: str | None = None
-    """Backend of torch.compile, such as 'inductor'."""
-    gradient_checkpointing: bool = False
-    """Less memory, a third more time."""
-    trackers: tuple[str, ...] | None = None
-    """Accelerate's trackers, such as tensorboard and wandb; the recipe's own when not given."""
-    show: bool = False
-    """Print the whole configuration as JSON, every value that decides a weight, and stop."""
-
-    def place(self) -> Place:
-        """Where to read and write; sets the number of threads, and keeps freed memory."""
-        set_up_process(self.threads)
-        given = {"workers": self.workers, "compile": self.compile, "trackers": self.trackers}
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        if self.gradient_checkpointing:
-            changes["gradient_checkpointing"] = True
-        note = layout_note(self.data)
-        if note is not None:
-            print(note, file=sys.stderr)
-        return Place(self.data, self.runs, self.device, self.vgg19, changes)
-
-    def with_finished(self, stage: Any) -> Any:
-        """The stage on the finished networks that were asked for; other degradations than blind-face train theirs."""
-        if isinstance(stage, Estimator):
-            fits = self.estimator is not None and stage.degradation == "blind-face"
-            return replace(stage, published=self.estimator) if fits else stage
-        changes = {
-            name: self.with_finished(getattr(stage, name))
-            for name in ("estimator", "latent_estimator", "flow", "pixel")
-            if getattr(stage, name, None) is not None
-        }
-        if self.autoencoder is not None and getattr(stage, "autoencoder", None) is not None:
-            changes["autoencoder"] = replace(stage.autoencoder, published=self.autoencoder)
-        return replace(stage, **changes) if changes else stage
-
-
-@dataclass(frozen=True)
-class StageArguments(Common):
-    stage: Annotated[str | None, tyro.conf.arg(aliases=["-s"])] = None
-    """Train this part alone (autoencoder, estimator, flow, ...): parts can be trained side by side. What it builds on
-    must be finished."""
-    start: str | None = None
-    """A pipeline ('bundled', a folder or a hub id): parts that RUNS lacks are taken from it, not trained."""
-    weights: Path | None = None
-    """Where the finished pipeline goes; the folder 'pipeline' of its run when not given."""
-    seed: int = 0
-    """Of the start, the order of the images, their crops, degradations and noise."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """The recipe's own when not given."""
-    accumulate: int | None = None
-    """Micro-batches an update: the same batch in less memory."""
-    pair_rounds: int | None = None
-    """Train a flow on so many degradations an image, computed and encoded beforehand: for a degradation that is fixed,
-    or an encoder that costs more than the flow. 0: fresh ones at every step. The recipe's own number when not given."""
-    pairs: Path | None = None
-    """Folder that keeps these pairs on the disk, for sets that memory does not hold and for other runs."""
-
-
-@dataclass(frozen=True)
-class TableArguments(Common):
-    output: Path | None = None
-    """Where NAME.md, NAME.json and the picture go; RUNS/pages when not given (pages of this repository:
-    docs/results)."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Every row is trained once for each; the table has mean and standard deviation over them."""
-    on: str | None = None
-    """Folder below DIR whose faces are measured on, such as faces256/val, which are like those trained on; the recipe's
-    own when not given."""
-    degradation_seeds: int = 1
-    """So many degradations of each of them."""
-    limit: int | None = None
-    """Measure on the first so many faces only."""
-    parts: tuple[str, ...] = ()
-    """Only these parts of a table: 'reconstruction' trains autoencoders alone, 'restoration' the flows."""
-    rows: tuple[str, ...] = ()
-    """Only these rows of a table, by their labels."""
-    minutes: float | None = None
-    """Begin nothing more after so many minutes, and write the page with what there is."""
-    save_images: bool = False
-    """Write all measured images as PNG files to RUNS/results, for `pmrf-blocks evaluate`: the paper's own metrics need
-    weights that are not downloaded here."""
-    allow_dirty: bool = False
-    """Write the page though files differ from the commit that it names; it then says so."""
-
-    def faces(self, place: Place, recipe: Table | Figure) -> FaceSet:
-        images = recipe.faces if self.on is None else replace(recipe.faces, folder=self.on)
-        return FaceSet(place, images, limit=self.limit, degradation_seeds=self.degradation_seeds)
-
-    def made(self, name: str) -> Made:
-        """How the page is made; its command as far as it decides the numbers. ValueError for a tree that is not
-        clean."""
-        line = f"python -m recipes.{name} --data DIR --scale {self.scale}"
-        line += f" --seeds {' '.join(map(str, self.seeds))}"
-        for option in ("on", "autoencoder", "estimator", "limit"):
-            if getattr(self, option) is not None:
-                line += f" --{option} {getattr(self, option)}"
-        if self.degradation_seeds > 1:
-            line += f" --degradation-seeds {self.degradation_seeds}"
-        return Made(self.scale, line, clean_commit(self.allow_dirty), self.output or self.runs / "pages")
-
-    def deadline(self) -> float | None:
-        """When to begin nothing more, as time.time() counts."""
-        return None if self.minutes is None else time.time() + 60.0 * self.minutes
 
 
 def launch(description: str | None, *, paper: Recipe, small: Recipe, debug: Recipe) -> None:
@@ -169,7 +42,7 @@ def launch(description: str | None, *, paper: Recipe, small: Recipe, debug: Reci
         if isinstance(recipe, Table):
             recipe = only(recipe, arguments)
         elif isinstance(recipe, Figure):
-            slow, fast = ((label, arguments.with_finished(flow)) for label, flow in recipe.flows)
+            slow, fast = ((label, with_finished(arguments, flow)) for label, flow in recipe.flows)
             recipe = replace(recipe, slow=slow, fast=fast)
         else:
             recipe = chosen(arguments, recipe)
@@ -182,7 +55,7 @@ def launch(description: str | None, *, paper: Recipe, small: Recipe, debug: Reci
 
 def train(stage: Any, arguments: StageArguments, name: str) -> str:
     """Train a stage, or the part of it that was asked for; where it is, and how to restore with it."""
-    place = replace(arguments.place(), pair_folder=arguments.pairs)
+    place = replace(place_of(arguments), pair_folder=arguments.pairs)
     start = arguments.start
     if start is not None:
         once(lambda: adopt(start, stage, place), arguments.device)
@@ -211,9 +84,9 @@ def train(stage: Any, arguments: StageArguments, name: str) -> str:
 
 def make_figure(figure: Figure, arguments: TableArguments, name: str) -> Path:
     """The page of one figure."""
-    made, place = arguments.made(name), arguments.place()
-    faces = arguments.faces(place, figure)
-    curves = run_figure(figure, place, faces, arguments.seeds, arguments.deadline())
+    made, place = made_by(arguments, name), place_of(arguments)
+    faces = faces_of(arguments, place, figure)
+    curves = run_figure(figure, place, faces, arguments.seeds, time.time() + 60.0 * arguments.minutes)
     if world_size() > 1:
         return place.runs
     starts = run_starts(figure, curves, place, faces)
@@ -224,17 +97,12 @@ def make_figure(figure: Figure, arguments: TableArguments, name: str) -> Path:
 
 def make_table(table: Table, arguments: TableArguments, name: str) -> Path:
     """The page of one table. Behind torchrun the rows are trained alone; the same line without it measures them."""
-    made, place = arguments.made(name), arguments.place()
-    faces = arguments.faces(place, table)
+    made, place = made_by(arguments, name), place_of(arguments)
+    faces = faces_of(arguments, place, table)
     results = run_table(
-        table,
-        place,
-        faces,
-        seeds=arguments.seeds,
-        parts=arguments.parts or table.parts,
-        deadline=arguments.deadline(),
-        save_images=arguments.save_images,
-    )
+        table, place, faces, seeds=arguments.seeds, parts=arguments.parts or table.parts,
+        deadline=time.time() + 60.0 * arguments.minutes, save_images=arguments.save_images,
+    )  # fmt: skip
     if world_size() > 1:
         return place.runs
     for part in table.parts:
@@ -252,7 +120,7 @@ def only(table: Table, arguments: TableArguments) -> Table:
     latents = {json.dumps(describe(flow.autoencoder)) for flow in flows if flow.autoencoder is not None}
     if arguments.autoencoder is not None and len(latents) > 1:
         raise ValueError("--autoencoder: the rows of this table differ in their autoencoders")
-    rows = [replace(row, stage=row.stage and arguments.with_finished(row.stage)) for row in rows]
+    rows = [replace(row, stage=row.stage and with_finished(arguments, row.stage)) for row in rows]
     return replace(table, rows=tuple(rows))
 
 
@@ -264,7 +132,7 @@ def chosen(arguments: StageArguments, stage: Any) -> Any:
         sys.exit("--estimator: this recipe trains one itself")
     if (arguments.pairs, arguments.pair_rounds) != (None, None) and not isinstance(stage, Flow):
         sys.exit("--pairs, --pair-rounds: this recipe trains no flow")
-    stage = with_seed(arguments.with_finished(stage), arguments.seed)  # in this order: what is finished has no seed
+    stage = with_seed(with_finished(arguments, stage), arguments.seed)  # in this order: what is finished has no seed
     if arguments.pair_rounds is not None:
         stage = replace(stage, pair_rounds=arguments.pair_rounds)
     if arguments.pairs is not None and not stage.pair_rounds:
@@ -280,3 +148,50 @@ def check(flag: str, given: Sequence[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             raise ValueError(f"{flag} must be among {', '.join(map(repr, known))}; got {name!r}")
+
+
+def place_of(arguments: Common) -> Place:
+    """Where to read and write; sets the number of threads, and keeps freed memory."""
+    set_up_process(arguments.threads)
+    given = {"workers": arguments.workers, "compile": arguments.compile, "trackers": arguments.trackers}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if arguments.gradient_checkpointing:
+        changes["gradient_checkpointing"] = True
+    note = layout_note(arguments.data)
+    if note is not None:
+        print(note, file=sys.stderr)
+    return Place(arguments.data, arguments.runs, arguments.device, arguments.vgg19, changes)
+
+
+def with_finished(arguments: Common, stage: Any) -> Any:
+    """The stage on the finished networks that were asked for; other degradations than blind-face train theirs."""
+    if isinstance(stage, Estimator):
+        fits = arguments.estimator is not None and stage.degradation == "blind-face"
+        return replace(stage, published=arguments.estimator) if fits else stage
+    changes = {
+        name: with_finished(arguments, getattr(stage, name))
+        for name in ("estimator", "latent_estimator", "flow", "pixel")
+        if getattr(stage, name, None) is not None
+    }
+    if arguments.autoencoder is not None and getattr(stage, "autoencoder", None) is not None:
+        changes["autoencoder"] = replace(stage.autoencoder, published=arguments.autoencoder)
+    return replace(stage, **changes) if changes else stage
+
+
+def faces_of(arguments: TableArguments, place: Place, recipe: Table | Figure) -> FaceSet:
+    images = recipe.faces if arguments.on is None else replace(recipe.faces, folder=arguments.on)
+    return FaceSet(place, images, limit=arguments.limit, degradation_seeds=arguments.degradation_seeds)
+
+
+def made_by(arguments: TableArguments, name: str) -> Made:
+    """How the page is made; its command as far as it decides the numbers. ValueError for a tree that is not
+    clean."""
+    line = f"python -m recipes.{name} --data DIR --scale {arguments.scale}"
+    line += f" --seeds {' '.join(map(str, arguments.seeds))}"
+    for option in ("on", "autoencoder", "estimator", "limit"):
+        if getattr(arguments, option) is not None:
+            line += f" --{option} {getattr(arguments, option)}"
+    if arguments.degradation_seeds > 1:
+        line += f" --degradation-seeds {arguments.degradation_seeds}"
+    folder = arguments.output or arguments.runs / "pages"
+    return Made(arguments.scale, line, clean_commit(arguments.allow_dirty), folder)

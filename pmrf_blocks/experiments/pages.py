@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from pmrf_blocks.analysis.measurement import SCORES
+from pmrf_blocks.analysis.measurement import SCORES, Results
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow
-from pmrf_blocks.experiments.tables import PARTS, Results, Row, Table
+from pmrf_blocks.experiments.tables import PARTS, Row, Table
 from pmrf_blocks.experiments.verdicts import RULE, verdicts
 from pmrf_blocks.restoration import comparison
 from pmrf_blocks.training.environment import describe_environment
@@ -47,18 +47,6 @@ class Made:
     command: str
     commit: str
     folder: Path
-
-
-def clean_commit(allow_dirty: bool) -> str:
-    """The commit that a page names. ValueError where files differ from it, or none is known, unless `allow_dirty`:
-    then the page says so."""
-    revision = describe_environment()["revision"]
-    if revision is not None and not revision.endswith("-dirty"):
-        return revision
-    if not allow_dirty:
-        state = "no commit is known" if revision is None else f"files differ from commit {revision[:-6]}"
-        raise ValueError(f"a page names the commit that made it, but {state}; commit first, or pass --allow-dirty")
-    return "unknown" if revision is None else f"{revision[:-6]} with uncommitted changes"
 
 
 def scale_line(stage: Any, *, whole: bool = True) -> str:

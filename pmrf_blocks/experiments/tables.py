@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pmrf_blocks.analysis.measurement import Measurement
+from pmrf_blocks.analysis.measurement import Measurement, Results
 from pmrf_blocks.experiments.config import stage_name
 from pmrf_blocks.experiments.evaluation import FaceSet, reconstruct, start_of
 from pmrf_blocks.experiments.fitting import pipeline_of, trained
@@ -68,30 +68,6 @@ class Table:
     about: str = ""
 
 
-@dataclass
-class Results:
-    """Measurements by (part, label) and seed; why a row could not be trained."""
-
-    measured: dict[tuple[str, str], dict[int, Measurement]] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-
-    def values(self, part: str, label: str, score: str) -> list[float]:
-        return [own.scores[score] for own in self.measured.get((part, label), {}).values()]
-
-    def spread(self, part: str, label: str, score: str) -> tuple[float, float, int] | None:
-        """(mean, standard deviation, number of seeds); None where nothing was run."""
-        values = self.values(part, label, score)
-        if not values:
-            return None
-        return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0, len(values)
-
-    def ran(self, label: str) -> bool:
-        return any(label == own for _, own in self.measured)
-
-    def seeds(self) -> list[int]:
-        return sorted({seed for own in self.measured.values() for seed in own})
-
-
 def run_table(
     table: Table,
     place: Place,
@@ -99,7 +75,7 @@ def run_table(
     *,
     seeds: Sequence[int],
     parts: Sequence[str] | None = None,
-    deadline: float | None = None,
+    deadline: float = math.inf,
     save_images: bool = False,
 ) -> Results:
     """Train and measure the rows, one seed after the other, so that whatever the time allows is a whole table.
@@ -112,7 +88,7 @@ def run_table(
         for row in table.rows:
             for part, stage in row_parts(row, seed, parts or table.parts):
                 done = result_path(place, part, stage, faces).exists()
-                if not done and deadline is not None and time.time() > deadline:
+                if not done and time.time() > deadline:
                     continue
                 try:
                     found = measure(part, stage, place, faces, save_images)

@@ -7,15 +7,12 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from pmrf_blocks.analysis.measurement import SCORES, Measurement
-from pmrf_blocks.analysis.paired import Comparison, compare, holm, image_draws
+from pmrf_blocks.analysis.measurement import SCORES, Results
+from pmrf_blocks.analysis.paired import Comparison, compare, holm, word
 from pmrf_blocks.experiments.evaluation import FaceSet
-from pmrf_blocks.experiments.tables import Claim, Results
-from pmrf_blocks.seeding import derive_generator
+from pmrf_blocks.experiments.tables import Claim
 
-LEVEL = 0.05
 RULE = (
     "A claim *shows* where every comparison in it does: paired by image, degradation seed and training seed, the "
     "difference is beyond what other images (bootstrap) and other training seeds (t-test) would give by chance, at the "
@@ -32,21 +29,6 @@ def verdicts(claims: Sequence[Claim], results: Results, faces: FaceSet) -> list[
         word(own, p_values[number]) if own else without_comparison(claim, results)
         for number, (claim, own) in enumerate(zip(claims, compared))
     ]
-
-
-def word(compared: dict[str, Comparison], p: float) -> str:
-    """The verdict on a claim with these comparisons, positive gains as claimed, and this corrected p-value."""
-    against = [f"{what} ({one.gain:+.3g})" for what, one in compared.items() if one.gain <= 0]
-    if against:
-        return f"Does not show: not in {'; '.join(against)}"
-    if p > LEVEL:
-        close = [
-            f"{what} ({one.gain:+.3g}, 95 % interval {one.low:+.3g} to {one.high:+.3g})"
-            for what, one in compared.items()
-            if one.p > LEVEL
-        ] or ["its comparisons, corrected for all claims here"]
-        return f"Undecided: as claimed, but within the spread in {'; '.join(close)}"
-    return "Shows" if min(one.seeds for one in compared.values()) > 1 else "Shows in the one seed that was run"
 
 
 def without_comparison(claim: Claim, results: Results) -> str:
@@ -67,16 +49,8 @@ def claim_comparisons(claim: Claim, results: Results, faces: FaceSet) -> dict[st
             if not seeds:
                 return {}
             sign = 1.0 if SCORES[score].higher else -1.0
-            ends = [torch.stack([scored(own[seed], score, faces) for seed in seeds]) for own in pair]
+            ends = [torch.stack([faces.reference.scored(own[seed], score) for seed in seeds]) for own in pair]
             gains = sign * (ends[0] - ends[1])
             what = f"{part} {score}, {better} against {worse}"
             found[what] = compare(gains[:, 0], gains[:, 1:], images=len(faces))
     return found
-
-
-def scored(own: Measurement, score: str, faces: FaceSet) -> Tensor:
-    """(1 + draws,): a score over all images, then over bootstrap samples of them, which are the same for every
-    method."""
-    counts = image_draws(len(faces), SCORES[score].draws, generator=derive_generator("verdict", len(faces)))
-    first = torch.tensor([own.scores[score]], dtype=torch.float64)
-    return torch.cat((first, faces.reference.drawn(own, score, counts)))

@@ -48,6 +48,18 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def clean_commit(allow_dirty: bool) -> str:
+    """The commit that a page names. ValueError where files differ from it, or none is known, unless `allow_dirty`:
+    then the page says so."""
+    revision = git_revision()
+    if revision is not None and not revision.endswith("-dirty"):
+        return revision
+    if not allow_dirty:
+        state = "no commit is known" if revision is None else f"files differ from commit {revision[:-6]}"
+        raise ValueError(f"a page names the commit that made it, but {state}; commit first, or pass --allow-dirty")
+    return "unknown" if revision is None else f"{revision[:-6]} with uncommitted changes"
+
+
 def git_revision() -> str | None:
     """Commit of the checkout that holds this package; None where it is installed without one."""
     folder = Path(__file__).resolve().parents[2]

@@ -28,7 +28,7 @@ def test_folders_become_a_plot_and_numbers(tmp_path, images, capsys):
         SimVAE(4, **TINY, norm=norm).save_pretrained(tmp_path / "small" / norm)
     folders = tuple(str(tmp_path / "small" / norm) for norm in ("layer", "group"))
     output = tmp_path / "plots" / "balance.png"
-    main(Arguments(data=images, output=output, models=folders, twins=True, images=3, size=32))
+    main(Arguments(allow_dirty=True, data=images, output=output, models=folders, twins=True, images=3, size=32))
     assert Image.open(output).size[0] > 500
     record = json.loads(output.with_suffix(".json").read_text())
     assert list(record["models"]) == [
@@ -55,6 +55,10 @@ def test_bad_lines_are_one_message(tmp_path, images):
     SimVAE(4, **TINY).save_pretrained(tmp_path / "vae")
     folder = str(tmp_path / "vae")
     with pytest.raises(SystemExit, match="labels must be different and one a model"):
-        main(Arguments(data=images, output=tmp_path / "x.png", models=(folder, folder), labels=("one",)))
+        main(
+            Arguments(
+                allow_dirty=True, data=images, output=tmp_path / "x.png", models=(folder, folder), labels=("one",)
+            )
+        )
     with pytest.raises(SystemExit, match="not a hub id"):
-        main(Arguments(data=images, output=tmp_path / "x.png", models=(str(tmp_path / "absent"),)))
+        main(Arguments(allow_dirty=True, data=images, output=tmp_path / "x.png", models=(str(tmp_path / "absent"),)))

@@ -48,7 +48,13 @@ def data(tmp_path):
 def test_page_figure_and_numbers(data, tmp_path):
     pipeline().save_pretrained(tmp_path / "model")
     arguments = theory.Arguments(
-        data=data, latent=str(tmp_path / "model"), output=tmp_path / "out", limit=4, steps=(1, 2), sigmas=(0.1, 3.0)
+        allow_dirty=True,
+        data=data,
+        latent=str(tmp_path / "model"),
+        output=tmp_path / "out",
+        limit=4,
+        steps=(1, 2),
+        sigmas=(0.1, 3.0),
     )
     theory.main(arguments)
     result = json.loads((tmp_path / "out" / "theory.json").read_text())
@@ -85,4 +91,4 @@ def test_what_is_decomposed_is_what_restore_gives():
 def test_other_pipelines_are_refused(data, tmp_path):
     PosteriorMean(estimator=UNet(widths=(8, 8), blocks=(1, 1)), size=16).save_pretrained(tmp_path / "model")
     with pytest.raises(SystemExit, match="PosteriorMean"):
-        theory.main(theory.Arguments(data=data, latent=str(tmp_path / "model"), output=tmp_path / "out"))
+        theory.main(theory.Arguments(data, latent=str(tmp_path / "model"), output=tmp_path / "out", allow_dirty=True))

@@ -22,7 +22,7 @@ def test_what_is_called_exact_is_and_what_is_not_is_measured():
 
 def test_the_page_tells_each_network():
     rows = {"a": (None, [(0.0, 2e-7)]), "b": ("group norm sees all", [(0.012, 0.5)])}
-    text = page(rows, Arguments(data=None, tiles=(64,)), 1)
+    text = page(rows, Arguments(data=None, tiles=(64,)), 1, "abc")
     assert "| a | 0 | 2.0e-07 | nothing: exact |" in text
     assert "| b | 1.2 % | 50.0 % | group norm sees all |" in text
     assert "1 image at 256x256" in text

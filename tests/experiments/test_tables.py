@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pmrf_blocks.analysis.measurement import SCORES, Measurement, Reference
+from pmrf_blocks.analysis.measurement import SCORES, Measurement, Reference, Results
 from pmrf_blocks.experiments import Claim, Images, Row, Table
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.launch import TableArguments, make_table, only
-from pmrf_blocks.experiments.pages import NO_VERDICT, Made, clean_commit, markdown
-from pmrf_blocks.experiments.tables import Results, run_table
+from pmrf_blocks.experiments.pages import NO_VERDICT, Made, markdown
+from pmrf_blocks.experiments.tables import run_table
 from pmrf_blocks.experiments.verdicts import verdicts
+from pmrf_blocks.training.environment import clean_commit
 from recipes import controlled, source_study, table1_vaes, table2_architecture, table3_channels, table4_methods
 
 VAL = Images("faces256/val", 32, held_out=True)
@@ -96,14 +97,13 @@ def test_time_that_is_up_leaves_rows_out_and_says_so(arguments):
 
 
 def test_a_page_of_a_dirty_tree_is_refused_or_says_so(monkeypatch, arguments):
-    environment = {"revision": "abc123-dirty", "accelerator": None, "processor": "P", "threads": 1}
-    monkeypatch.setattr("pmrf_blocks.experiments.pages.describe_environment", lambda: environment)
+    monkeypatch.setattr("pmrf_blocks.training.environment.git_revision", lambda: "abc123-dirty")
     with pytest.raises(ValueError, match="files differ from commit abc123; commit first, or pass --allow-dirty"):
         make(table1_vaes, replace(arguments, allow_dirty=False))
     assert clean_commit(True) == "abc123 with uncommitted changes"
-    environment["revision"] = "abc123"
+    monkeypatch.setattr("pmrf_blocks.training.environment.git_revision", lambda: "abc123")
     assert clean_commit(False) == "abc123"
-    environment["revision"] = None
+    monkeypatch.setattr("pmrf_blocks.training.environment.git_revision", lambda: None)
     with pytest.raises(ValueError, match="no commit is known"):
         clean_commit(False)
 
