@@ -10,6 +10,7 @@ scaled_dot_product.py  global_attention(), by torch or xformers
 shifted_window.py      shifted_window_attention_2d()
 rope.py                AxialRoPE, axial_positions()
 windows.py             which keys a query sees
+keeping.py             what depends on shapes alone is made once
 """
 
 from pmrf_blocks.attention.backends import available_backends, resolve_backend

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from pmrf_blocks.attention.flex import neighborhood_rule
+from pmrf_blocks.attention.keeping import kept, traced
 from pmrf_blocks.attention.scaled_dot_product import attend
 from pmrf_blocks.attention.windows import Axis, Pair, Window, seen_keys
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
 def neighborhood_mask(size: Pair, window: Window, device: torch.device) -> Tensor:
-    """(H * W, H * W) bool on `device`: whether query row sees key column."""
+    """(H * W, H * W) bool on `device`: whether query row sees key column. Traced sizes need not be numbers."""
+    if traced():
+        pixel = torch.arange(size[0] * size[1], device=device)
+        return neighborhood_rule(size, window)(pixel, pixel, pixel[:, None], pixel[None, :])
+    return _kept_mask(size, window, device)
+
+
+@kept(16)
+def _kept_mask(size: Pair, window: Window, device: torch.device) -> Tensor:
     rows, columns = (_axis_mask(length, axis) for length, axis in zip(size, window.axes))
     both = rows[:, None, :, None] & columns[None, :, None, :]
     return torch.from_numpy(both.reshape(size[0] * size[1], -1)).to(device)

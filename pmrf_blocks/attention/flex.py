@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from pmrf_blocks.attention.keeping import kept
 from pmrf_blocks.attention.windows import Axis, Pair, Window
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # batch, head, query, key: whether the query sees the key
@@ -52,8 +53,7 @@ def _compiled() -> Any:
     return torch.compile(flex_attention, dynamic=False)
 
 
-@lru_cache(maxsize=32)
-@torch.inference_mode(False)  # what is kept must serve training too, whoever asked first
+@kept(32)
 def _block_mask(size: Pair, window: Window, device: str) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 

@@ -3,14 +3,13 @@ image transformer v2."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from pmrf_blocks.attention.keeping import kept
 from pmrf_blocks.attention.scaled_dot_product import attend
 from pmrf_blocks.attention.windows import Pair, check_tensors, repeat_heads
 
@@ -49,8 +48,7 @@ def shifted_window_attention_2d(
     return _whole(out, (height, width), window, shifts)
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)  # what is kept must serve training too, whoever asked first
+@kept(16)
 def window_mask(size: Pair, window: Pair, shifts: Pair, device: torch.device) -> Tensor | None:
     """(windows, 1, T, T) bool: which pixels of a window see one another; None where all do.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pmrf_blocks.attention.dense import dense_attention
+from pmrf_blocks.attention.keeping import kept
 from pmrf_blocks.attention.scaled_dot_product import attend, forward_mode
 from pmrf_blocks.attention.windows import Axis, Pair, Window, axis_tiles
 
@@ -94,8 +94,7 @@ class Plan:
         return x.unflatten(1, (-1, self.tile)).unflatten(0, (-1, self.tile)).transpose(1, 2)
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)  # what is kept must serve training too, whoever asked first
+@kept(16)
 def _plan(height: int, width: int, window: Window, tile: int, dtype: torch.dtype, device: torch.device) -> Plan:
     starts, row_masks = axis_tiles(height, window.axes[0], tile)
     left, column_mask = _even_tiles(width, window.axes[1], tile)
@@ -259,8 +258,7 @@ def _dilated(q: Tensor, k: Tensor, v: Tensor, window: Window, scale: float) -> T
     return torch.cat(parts, 1).index_select(1, back).unflatten(1, size)
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
+@kept(16)
 def _classes(size: Pair, dilation: Pair, device: torch.device) -> tuple[list[Pair], Tensor, Tensor]:
     """The grid of each residue class, the pixels (H * W,) sorted by class, and where each pixel went."""
     pixels = torch.arange(size[0] * size[1]).view(size)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
@@ -12,8 +10,6 @@ from torch import Tensor, nn
 BLOCKED = -100.0  # what the published code adds to a logit across regions
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
 def relative_position_index(window: int) -> Tensor:
     """Row of the bias table for each pair of window positions, (window^2, window^2)."""
     axis = torch.arange(window)
@@ -22,14 +18,12 @@ def relative_position_index(window: int) -> Tensor:
     return offsets[0] * (2 * window - 1) + offsets[1]
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
-def shift_mask(height: int, width: int, window: int, shift: int) -> Tensor:
+def shift_mask(height: int, width: int, window: int, shift: int, device: torch.device | str = "cpu") -> Tensor:
     """What is added to the logits of a shifted grid, (windows, 1, window^2, window^2): 0, or BLOCKED between pixels
     that only the cyclic shift has brought together."""
+    places = (torch.arange(size, device=device) for size in (height, width))
     rows, columns = (
-        (torch.arange(size) >= size - window).long() + (torch.arange(size) >= size - shift).long()
-        for size in (height, width)
+        (place >= size - window).long() + (place >= size - shift).long() for place, size in zip(places, (height, width))
     )
     regions = to_windows((rows[:, None] * 3 + columns[None, :])[None, :, :, None], window)[..., 0]
     return torch.where(regions[:, None, :, None] == regions[:, None, None, :], 0.0, BLOCKED)
@@ -49,21 +43,25 @@ def from_windows(x: Tensor, window: int, height: int, width: int) -> Tensor:
 class WindowAttention(nn.Module):
     """Self-attention inside windows with a learned bias for each relative position and head."""
 
+    relative_position_index: Tensor
+
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads, self.window = heads, window
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
+        self.register_buffer("relative_position_index", relative_position_index(window), persistent=False)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x (B * windows, T, C); mask (windows, 1, T, T) or None."""
         q, k, v = rearrange(self.qkv(x), "b t (three n d) -> three b n t d", three=3, n=self.heads)
-        index = relative_position_index(self.window).to(x.device)
-        bias = rearrange(self.relative_position_bias_table[index], "q k n -> 1 n q k").to(q.dtype)
+        bias = rearrange(self.relative_position_bias_table[self.relative_position_index], "q k n -> 1 n q k").to(
+            q.dtype
+        )
         if mask is not None:
-            bias = repeat(bias + mask.to(bias), "w n q k -> (b w) n q k", b=len(x) // len(mask))
+            bias = repeat(bias + mask.to(bias), "w n q k -> (b w) n q k", b=x.shape[0] // mask.shape[0])
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(rearrange(y, "b n t d -> b t (n d)"))
 
@@ -97,7 +95,7 @@ class SwinBlock(nn.Module):
         mask = None
         if self.shift:
             y = y.roll((-self.shift, -self.shift), dims=(1, 2))
-            mask = shift_mask(height, width, self.window, self.shift).to(x.device)
+            mask = shift_mask(height, width, self.window, self.shift, x.device)
         y = from_windows(self.attn(to_windows(y, self.window), mask), self.window, height, width)
         if self.shift:
             y = y.roll((self.shift, self.shift), dims=(1, 2))

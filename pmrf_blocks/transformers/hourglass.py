@@ -173,7 +173,7 @@ class HourglassTransformer(nn.Module, Pretrained):
     ) -> Tensor:
         """What the mapping network makes the condition of, (B, mapping_width). t enters as itself, not as a logarithm
         (PMRF)."""
-        batch = len(x)
+        batch = x.shape[0]
         time = torch.as_tensor(t, device=x.device, dtype=torch.promote_types(x.dtype, torch.float32))
         time = time.expand(batch) if time.ndim == 0 else time
         if time.shape != (batch,):
