@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from training_toys import Children, Dropping, Points, config, fit, outcome
+from training_toys import Children, Dropping, Points, config, fit, in_pixels, outcome
 
 from pmrf_blocks.training import run, write_pairs
 
@@ -71,12 +71,19 @@ def train_shortly(folder):
     fit(config(**settings), Drawing(), Points(), folder / "run", validation=Points(), device="cpu")
 
 
-def double(batch, generator):
-    return batch.float(), 2.0 * batch.float() + torch.randn(batch.shape, generator=generator)
+class Crops(Points):
+    def __getitem__(self, key):
+        generator = torch.Generator().manual_seed(key[1])
+        return torch.randint(0, 256, (3, 4, 4), dtype=torch.uint8, generator=generator)
+
+
+def noisy(x, *, generator):
+    return x + torch.randn(x.shape, generator=generator), x
 
 
 def cache_pairs(folder):
-    write_pairs(folder / "pairs", double, Points(), rounds=1, seed=0, batch_size=4, shard_batches=1, device="cpu")
+    options = {"rounds": 1, "seed": 0, "batch_size": 4, "shard_batches": 1, "device": "cpu"}
+    write_pairs(folder / "pairs", in_pixels(None), noisy, Crops(), **options)
 
 
 def everything(folder):
