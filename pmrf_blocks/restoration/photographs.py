@@ -1,4 +1,7 @@
-"""Restoring the faces of a photograph: found, aligned, restored, and pasted back where they were."""
+"""Restoring the faces of a photograph: found, aligned, restored, and pasted back where they were.
+
+The order of steps is GFPGAN's (Wang et al., 2021, released code); what is pasted is what the model changed.
+"""
 
 from __future__ import annotations
 

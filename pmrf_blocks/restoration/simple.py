@@ -1,4 +1,4 @@
-"""restore(): one call for a photograph in whatever form one has it."""
+"""restore(): one call for a photograph in whatever form one has it; its faces by Latent-PMRF (section 3.1)."""
 
 from __future__ import annotations
 
