@@ -93,6 +93,19 @@ def test_same_on_batch_keepdim_and_gate(name, x):
     assert build(name)(x.double()).dtype == torch.float64
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_only_chosen_images_are_degraded(name, x, monkeypatch):
+    augmentation, seen = build(name, p=0.5), []
+    degrade = augmentation.degrade
+    monkeypatch.setattr(augmentation, "degrade", lambda x, params: seen.append(len(x)) or degrade(x, params))
+    whole = build(name)
+    params = {**whole.generate_parameters(x.shape), "batch_prob": torch.tensor([1.0, 0.0, 1.0])}
+    found, every = augmentation(x, params=params), whole(x, params=dict(params))
+    assert seen == [2]
+    assert torch.equal(found[1], x[1])
+    assert float((found[[0, 2]] - every[[0, 2]]).abs().max()) <= 1 / 255 + 1e-6
+
+
 def test_settings_are_printed():
     for name, settings in (("RandomBlindFace", {"grey": 0.5}), ("RandomJPEG", {"quality": (5, 9)})):
         ((key, value),) = settings.items()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 Parameters = dict[str, Tensor]
 Shape = tuple[int, ...]
+KORNIAS_OWN = ("batch_prob", "forward_input_shape")  # parameters that kornia adds to every augmentation's
 
 
 class RandomDegradation(IntensityAugmentationBase2D):
@@ -50,7 +51,18 @@ class RandomDegradation(IntensityAugmentationBase2D):
     def apply_transform(
         self, input: Tensor, params: Parameters, flags: dict[str, Any], transform: Tensor | None = None
     ) -> Tensor:
-        return self.degrade(input, params).to(input.dtype) if input.numel() else input
+        if not input.numel():
+            return input
+        own = {k: v for k, v in params.items() if isinstance(v, Tensor) and k not in KORNIAS_OWN}
+        chosen = params["batch_prob"] > 0.5
+        if (self.p == 1.0 and self.p_batch == 1.0) or bool(chosen.all()):
+            return self.degrade(input, own).to(input.dtype)
+        output = input.clone()  # images that the gate skips are not degraded in vain
+        if bool(chosen.any()):
+            rows = {name: value[chosen.to(value.device)] for name, value in own.items()}
+            some = chosen.to(input.device)
+            output[some] = self.degrade(input[some], rows).to(input.dtype)
+        return output
 
     def apply_transform_mask(
         self, input: Tensor, params: Parameters, flags: dict[str, Any], transform: Tensor | None = None
