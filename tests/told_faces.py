@@ -20,7 +20,8 @@ class Brighter:
         self.options.append(options)
         colour = torch.tensor([1.0, 0.2, -0.6])[:, None, None]
         ramp = torch.linspace(-1, 1, images.shape[-1])
-        return Restored((images + self.by * colour * ramp).clamp(0, 1), images, 1)
+        changed = (images + self.by * colour * ramp).clamp(0, 1)
+        return Restored(changed, changed, 1)
 
 
 class Told:

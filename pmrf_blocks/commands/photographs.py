@@ -61,6 +61,7 @@ def restore_album(album: Album, arguments: argparse.Namespace, options: dict[str
                 faces=arguments.faces,
                 min_face=arguments.min_face,
                 max_face=arguments.max_face,
+                min_change=arguments.min_change / 255.0,
                 upscale=arguments.upscale,
                 background=album.background,
                 **({"batch": arguments.batch} if arguments.batch else {}),
@@ -140,7 +141,7 @@ def _face(report: FaceReport) -> dict[str, Any]:
         "score": round(report.face.score, 4),
         "size": round(report.face.side, 1),
         "action": "restored" if report.restored else "left",
-        "reason": report.reason or "no larger than what the model improves",
+        "reason": report.reason or "large enough, no larger than what the model improves, and not clean",
         "seconds": round(report.seconds, 3),
     }
 

@@ -66,6 +66,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise ArgumentError(f"--source-noise must be at least 0; got {arguments.source_noise}")
     if not 0 <= arguments.weight <= 1:
         raise ArgumentError(f"--weight must be in 0..1; got {arguments.weight:g}")
+    if arguments.min_change < 0:
+        raise ArgumentError(f"--min-change must be at least 0; got {arguments.min_change:g}")
     whole = {
         "--upscale": arguments.upscale != 1,
         "--background": arguments.background != "lanczos",

@@ -22,7 +22,9 @@ from pmrf_blocks.restoration.pipelines import Restored
 
 CHOICES = ("all", "largest", "center")
 UPSCALES = (1, 2, 4)
+CLEAN = "clean already"
 LARGEST = 2  # times the model's working size: a larger face has detail that the model cannot give back
+MIN_CHANGE = 5.6 / 255  # root mean square; measured in docs/results/photographs.md: below it, PSNR was lost
 BATCH = 4  # faces restored at once
 
 
@@ -43,7 +45,8 @@ class FaceReport:
     Attributes:
         face: where it is in the photograph, before it was enlarged.
         restored: whether it was; else `reason` says why it was left alone.
-        before, after: the aligned crop (3, S, S) in [0, 1] and what the model made of it; None of a face left alone.
+        before, after: the aligned crop (3, S, S) in [0, 1] and what the model made of it; `after` is None of a face
+            left alone, `before` of one that the model never saw.
         seconds: its share of the time in the model.
     """
 
@@ -86,6 +89,7 @@ def restore_photograph(
     faces: str = "all",
     min_face: float = 24,
     max_face: float | None = None,
+    min_change: float = MIN_CHANGE,
     upscale: int = 1,
     background: Callable[[Tensor, int], Tensor] | None = None,
     batch: int = BATCH,
@@ -104,6 +108,8 @@ def restore_photograph(
         faces: 'all', 'largest', or 'center', the one nearest to the middle.
         min_face: smaller faces, in pixels, are not looked for.
         max_face: larger faces are left alone; None is twice the model's working size.
+        min_change: a face that the posterior mean changes by less than this (root mean square, of 1) is left alone as
+            clean: moving it to the mean could win little, and what the flow then adds would cost more. 0 restores all.
         upscale: 1, 2 or 4: the photograph is enlarged so many times.
         background: function of (pixels, factor) that enlarges it; None is Lanczos.
         batch: faces restored at once.
@@ -128,7 +134,10 @@ def restore_photograph(
     canvas = (background or enlarge_lanczos)(pixels, upscale)
     result, mask = canvas, canvas.new_zeros(1, *canvas.shape[-2:])
     done: dict[int, FaceReport] = {}
-    for face, crop, (after, seconds) in zip(small, crops, restored):
+    for face, crop, (after, change, seconds) in zip(small, crops, restored):
+        if change < min_change:
+            done[id(face)] = FaceReport(face, False, CLEAN, crop, seconds=seconds)
+            continue
         result, pasted = paste_face(result, after, face.scaled(upscale).to_frame(restorer.size))
         mask = torch.maximum(mask, pasted)
         done[id(face)] = FaceReport(face, True, "", crop, after, seconds)
@@ -139,17 +148,24 @@ def restore_photograph(
 
 def restore_faces(
     restorer: FaceRestorer, crops: Sequence[Tensor], tone: Tone | None, *, batch: int = BATCH, **options: Any
-) -> list[tuple[Tensor, float]]:
-    """(restored crop, seconds) of each aligned crop (3, S, S) in [0, 1], in the colour that it had."""
+) -> list[tuple[Tensor, float, float]]:
+    """(restored crop, how far the posterior mean is from the crop, seconds) of each aligned crop (3, S, S) in [0, 1].
+
+    The restored crop has the colour that the crop had. The distance is root mean square, under the mask.
+    """
     results = []
     for start in range(0, len(crops), batch):
         part = list(crops[start : start + batch])
         began = time.perf_counter()
-        images = restorer.restore(torch.stack(part), **options).image.float().cpu()
+        restored = restorer.restore(torch.stack(part), **options)
+        images = restored.image.float().cpu()
+        means = images if restored.posterior_mean is None else restored.posterior_mean.float().cpu()
         seconds = (time.perf_counter() - began) / len(part)
-        for crop, image in zip(part, images):
-            kept = keep_mean_colour(image, crop, feathered_mask(crop.shape[-1])).clamp(0, 1)
-            results.append((kept if tone is None else tone.apply(kept), seconds))
+        for crop, image, mean in zip(part, images, means):
+            mask = feathered_mask(crop.shape[-1])
+            kept = keep_mean_colour(image, crop, mask).clamp(0, 1)
+            change = float(((crop - mean).square().mean(0) * mask[0]).sum().div(mask.sum()).sqrt())
+            results.append((kept if tone is None else tone.apply(kept), change, seconds))
     return results
 
 

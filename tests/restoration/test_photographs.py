@@ -1,6 +1,7 @@
 """Whole photographs: what is restored, what is left alone, what stays as it was. No weights, no network."""
 
 import dataclasses
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def photograph(generator):
 
 
 def test_an_identity_restorer_changes_nothing(photograph):
-    restored = restore_photograph(Brighter(), photograph, Told(*FACES), min_face=10)
+    restored = restore_photograph(Brighter(), photograph, Told(*FACES), min_face=10, min_change=0)
     assert torch.equal(restored.result.pixels, photograph.pixels)
     assert [report.restored for report in restored.faces] == [True, True, True]
     assert restored.summary() == "3 faces restored (40, 30, 12 px)"
@@ -49,6 +50,15 @@ def test_large_faces_are_left_alone_and_said_so(photograph):
     assert torch.equal(none.result.pixels, photograph.pixels)
     assert none.summary() == "1 left (40 px, larger than 30)"
     assert restore_photograph(restorer, photograph, Told()).summary() == "no face found"
+
+
+def test_clean_faces_are_left_alone_and_said_so(photograph):
+    """The posterior mean moves a clean face by little; what the flow adds would then cost more than it brings."""
+    little = restore_photograph(Brighter(0.02), photograph, Told((50, 60, 40)))
+    assert torch.equal(little.result.pixels, photograph.pixels)
+    assert little.summary() == "1 left (40 px, clean already)"
+    asked = restore_photograph(Brighter(0.02), photograph, Told((50, 60, 40)), min_change=0)
+    assert asked.summary() == "1 face restored (40 px)"
 
 
 def test_choices(photograph):
@@ -124,9 +134,10 @@ def test_whatever_is_given_comes_back_in_kind(tmp_path, photograph):
 
 def test_a_pillow_image_is_turned_upright_and_keeps_its_profile(photograph):
     array = (photograph.pixels * 255).round().byte().permute(1, 2, 0).numpy()
-    picture = Image.fromarray(array)
-    picture.getexif()[0x0112] = 6
-    picture.info["dpi"] = (300, 300)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.fromarray(array).save(file, "PNG", exif=exif, dpi=(300, 300))
+    picture = Image.open(file)
     result = pmrf_blocks.restore(picture, model=Brighter(), detector=Told())
     assert np.array_equal(np.asarray(result), np.rot90(array, -1))
     assert result.info["dpi"] == pytest.approx((300, 300), abs=0.1)

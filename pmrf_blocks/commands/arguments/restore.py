@@ -36,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="larger faces are left alone (default: twice the model's working size)",
     )
     faces.add_argument(
+        "--min-change",
+        type=float,
+        default=5.6,
+        metavar="LEVELS",
+        help="a face that the posterior mean changes by fewer grey levels, root mean square, is left alone as clean; 0 "
+        "restores every face (default: 5.6)",
+    )
+    faces.add_argument(
         "--detector",
         choices=("auto", "yunet", "dlib"),
         default="auto",

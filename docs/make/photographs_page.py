@@ -1,0 +1,205 @@
+"""docs/results/photographs.md: whole photographs, degraded and restored, measured inside their faces.
+
+    python -m docs.make.photographs_page --data DIR
+
+DIR holds photographs with one clear face each. Those are brought to sizes at which the face has 40 to 200 pixels,
+degraded as wholes at three strengths, and restored by `restore --aligned` and by `restore`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch.nn.functional as F
+import tyro
+from torch import Tensor
+
+from pmrf_blocks.data import find_images
+from pmrf_blocks.degradations import BlindFaceDegradation
+from pmrf_blocks.faces import Face, build_detector, crop_face, find_faces
+from pmrf_blocks.images import LoadedImage, open_image, save_picture
+from pmrf_blocks.metrics import identity_degrees, psnr
+from pmrf_blocks.restoration import comparison, load_restorer, restore_crop, restore_photograph
+from pmrf_blocks.seeding import derive_generator
+from pmrf_blocks.training.environment import describe_environment
+
+SIZES = (40, 80, 120, 160, 200)  # of the face: the longer side of its box, in pixels
+FRAME = 0.75  # a box's longer side as a share of the aligned crop's
+# Of the blind-face degradation on a 512-pixel crop: sigma of the blur, factor of the shrinking, noise, JPEG quality.
+STRENGTHS = {"light": (2.0, 4.0, 5.0, 80), "medium": (5.0, 8.0, 10.0, 60), "strong": (10.0, 16.0, 15.0, 40)}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    data: Path
+    """Folder of photographs."""
+    output: Path = Path("docs/results/photographs.md")
+    """The page; .json and .jpg go beside it."""
+    photographs: int = 6
+    """Take so many."""
+    looked_at: Path | None = None
+    """Folder for every face, enlarged, to look at."""
+    allow_dirty: bool = False
+    """Write the page though the checkout has changes, and say so in it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photograph at one size and strength; PSNR inside the face's box, identity in degrees."""
+
+    name: str
+    size: int
+    strength: str
+    found: bool
+    restored: bool
+    seconds: float
+    psnr: dict[str, float]
+    identity: dict[str, float]
+
+
+def degraded(image: Tensor, size: int, strength: str, seed: str) -> Tensor:
+    """A photograph (3, H, W) degraded as a whole, in proportion to a face of `size` pixels."""
+    sigma, factor, noise, quality = STRENGTHS[strength]
+    scale = size / FRAME / 512
+    degradation = BlindFaceDegradation(
+        kernel_size=2 * max(1, math.ceil(20 * scale)) + 1,
+        isotropic=1.0,
+        sigma=(sigma * scale,) * 2,
+        factor=(max(1.0, factor * scale),) * 2,
+        noise=(noise, noise),
+        quality=(quality, quality),
+        grey=0.0,
+        reference_size=None,
+    )
+    return degradation(image[None], generator=derive_generator("photographs", seed))[0][0]
+
+
+def in_box(image: Tensor, face: Face) -> Tensor:
+    left, top, right, bottom = (max(0, round(value)) for value in face.box)
+    return image[None, :, top:bottom, left:right]
+
+
+def measure(arguments: Arguments) -> tuple[list[Row], list[list[tuple[str, Tensor]]]]:
+    detector, restorer = build_detector(), load_restorer("bundled", optimize=True)
+    embed = embedder()
+    rows: list[Row] = []
+    shown: list[list[tuple[str, Tensor]]] = []
+    for path in find_images(arguments.data):
+        whole = open_image(path).pixels
+        faces = find_faces(whole, detector)
+        if len(faces) != 1 or faces[0].score < 0.999 or not 0.9 * SIZES[-1] < faces[0].side < 0.6 * max(whole.shape):
+            continue
+        for size in SIZES:
+            scale = size / faces[0].side
+            height, width = (round(side * scale) for side in whole.shape[-2:])
+            clean = F.interpolate(whole[None], (height, width), mode="bicubic", antialias=True)[0].clamp(0, 1)
+            face = faces[0].scaled(scale)
+            for strength in STRENGTHS:
+                given = degraded(clean, size, strength, f"{path.stem} {size} {strength}")
+                photograph = LoadedImage(given)
+                aligned = restore_crop(restorer, photograph).result.pixels
+                aligned = F.interpolate(aligned[None], (height, width), mode="bicubic", antialias=True)[0].clamp(0, 1)
+                began = time.perf_counter()
+                restored = restore_photograph(restorer, photograph, detector)
+                seconds = time.perf_counter() - began
+                near = [r for r in restored.faces if math.dist(r.face.centre, face.centre) < size / 2]
+                pictures = {"degraded": given, "--aligned": aligned, "restored": restored.result.pixels}
+                frame = face.to_frame(256)
+                crops = {name: crop_face(image, frame, 256) for name, image in {"original": clean, **pictures}.items()}
+                rows.append(
+                    Row(
+                        path.name, size, strength, bool(near), any(r.restored for r in near), seconds,
+                        {n: float(psnr(in_box(image, face), in_box(clean, face))) for n, image in pictures.items()},
+                        {name: degrees(embed, crops["original"], crops[name]) for name in pictures},
+                    )
+                )  # fmt: skip
+                shown.append([(f"{path.stem}, {size} px, {strength}\n{name}", crop) for name, crop in crops.items()])
+                print(rows[-1], flush=True)
+        if len(rows) >= arguments.photographs * len(SIZES) * len(STRENGTHS):
+            break
+    return rows, shown
+
+
+def embedder() -> Callable[[Tensor], Tensor] | None:
+    """dlib's face embedding, or None where it is not installed."""
+    from pmrf_blocks.metrics.dlib_faces import DlibEmbedder
+    from pmrf_blocks.metrics.weights import Unavailable
+
+    try:
+        return DlibEmbedder()
+    except Unavailable:
+        return None
+
+
+def degrees(embed: Callable[[Tensor], Tensor] | None, one: Tensor, other: Tensor) -> float:
+    return math.nan if embed is None else float(identity_degrees(one[None], other[None], embed))
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def page(rows: list[Row], picture: str) -> str:
+    environment = describe_environment()
+    names = sorted({row.name for row in rows})
+    seconds = sorted(row.seconds for row in rows)
+    text = [
+        "# Whole photographs",
+        "",
+        f"{len(names)} photographs of synthetic people (SFHQ-T2I, MIT licence), each brought to five sizes and "
+        f"degraded as a whole at three strengths, then restored by the shipped model: {len(rows)} pictures. PSNR is "
+        "taken inside the face's box; identity is the angle between dlib's embeddings of the aligned faces of original "
+        "and result, in degrees (less is better). `--aligned` is the command without face detection: the whole picture "
+        "through the model. Faces that the command finds clean it leaves alone: their gain is 0.",
+        "",
+        f"![Before and after]({picture})",
+        "",
+        "Original, degraded, `--aligned`, restored; aligned crops, enlarged.",
+        "",
+        "| face, px | degradation | found | restored | PSNR degraded | `--aligned` | restored | gain | "
+        "identity degraded | `--aligned` | restored |",
+        "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for size in SIZES:
+        for strength in STRENGTHS:
+            some = [row for row in rows if (row.size, row.strength) == (size, strength)]
+            scores = [mean([row.psnr[name] for row in some]) for name in ("degraded", "--aligned", "restored")]
+            angles = [mean([row.identity[name] for row in some]) for name in ("degraded", "--aligned", "restored")]
+            shares = [100 * mean([float(getattr(row, what)) for row in some]) for what in ("found", "restored")]
+            cells = [f"{size}", strength, *(f"{share:.0f} %" for share in shares), *(f"{s:.2f}" for s in scores)]
+            cells += [f"{scores[2] - scores[0]:+.2f}", *(f"{angle:.1f}" for angle in angles)]
+            text.append(f"| {' | '.join(cells)} |")
+    text += [
+        "",
+        f"Faces found: {100 * mean([float(row.found) for row in rows]):.0f} %. Time a picture, with finding: median "
+        f"{seconds[len(seconds) // 2]:.1f} s, on {environment['threads']} thread(s) of {environment['processor']} that "
+        "other work shared. Strengths, for a 512-pixel crop (blur sigma, shrinking, noise of 255, JPEG quality): "
+        + "; ".join(f"{name} {', '.join(f'{v:g}' for v in values)}" for name, values in STRENGTHS.items())
+        + f". Made by `python -m docs.make.photographs_page`, commit {environment['revision']}; rows in "
+        "[photographs.json](photographs.json).",
+    ]
+    return "\n".join(text) + "\n"
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments, description=__doc__)
+    if "dirty" in str(describe_environment()["revision"]) and not arguments.allow_dirty:
+        raise SystemExit("the checkout has changes: commit them, or --allow-dirty")
+    rows, shown = measure(arguments)
+    if arguments.looked_at is not None:
+        for i in range(0, len(shown), 3):
+            save_picture(comparison(shown[i : i + 3], tile=256), arguments.looked_at / f"{i // 3:03d}.png")
+    picture = arguments.output.with_suffix(".jpg")
+    chosen = [row for row in shown if "80 px, medium" in row[0][0] or "160 px, strong" in row[0][0]][:4]
+    save_picture(comparison(chosen, tile=192), picture)
+    arguments.output.with_suffix(".json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    arguments.output.write_text(page(rows, picture.name))
+
+
+if __name__ == "__main__":
+    main()
