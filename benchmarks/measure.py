@@ -123,7 +123,7 @@ def _start_watching(device: torch.device) -> int | None:
         return torch.cuda.memory_allocated(device)
     try:
         ctypes.CDLL(None).malloc_trim(0)  # freed memory that the allocator keeps would hide growth
-        RESET.write_text("5")  # sets the peak to what is resident now
+        RESET.write_text("5", encoding="utf-8")  # sets the peak to what is resident now
         return _highest(device)
     except (OSError, AttributeError, StopIteration):
         return None
@@ -132,5 +132,5 @@ def _start_watching(device: torch.device) -> int | None:
 def _highest(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])

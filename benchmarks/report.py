@@ -28,12 +28,12 @@ contender does beyond them; bytes are inputs, parameters and outputs, each moved
 
 
 def write_page(files: Sequence[Path], page: Path) -> None:
-    page.write_text("\n".join([HEAD, *body([read(file) for file in files])]) + "\n")
+    page.write_text("\n".join([HEAD, *body([read(file) for file in files])]) + "\n", encoding="utf-8")
 
 
 def read(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text())
+        return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file} is no JSON: {error}") from None
 

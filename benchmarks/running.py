@@ -129,7 +129,7 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 def write(record: dict[str, Any], output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(record, indent=1) + "\n")
+    output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()

@@ -93,7 +93,7 @@ def known_now(folder: Path, runs: Path | None, data: Path | None) -> dict[str, A
 
     Stage NAME is the folder RUNS/NAME, or the only one called RUNS/NAME-HASH. `data` is counted where it is given.
     """
-    known = json.loads((folder / PROVENANCE).read_text())
+    known = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
     if runs is not None:
         found = {stage: run for stage in known["stages"] if (run := stage_folder(runs, stage)) is not None}
         if not found:
@@ -127,9 +127,9 @@ def main(weights: Path = BUNDLED, results: Path = RESULTS, runs: Path | None = N
     """
     known = known_now(weights, runs, data)
     names = ("bundled", "bundled-validation")
-    scores = {name: json.loads((results / f"{name}.json").read_text()) for name in names}
-    (weights / PROVENANCE).write_text(json.dumps(known, indent=2) + "\n")
-    (weights / "README.md").write_text(card(known, scores))
+    scores = {name: json.loads((results / f"{name}.json").read_text(encoding="utf-8")) for name in names}
+    (weights / PROVENANCE).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    (weights / "README.md").write_text(card(known, scores), encoding="utf-8")
     print(weights / "README.md")
 
 

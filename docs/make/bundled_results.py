@@ -161,8 +161,8 @@ def main(arguments: Arguments) -> None:
         "verdicts": verdicts(table),
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / f"{arguments.name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.output / f"{arguments.name}.md").write_text(markdown(result))
+    (arguments.output / f"{arguments.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (arguments.output / f"{arguments.name}.md").write_text(markdown(result), encoding="utf-8")
     grid = comparison([[("", image) for image in row] for row in shown.values()])
     grid.save(arguments.output / f"{arguments.name}.jpg", quality=92, subsampling=0)
     print(arguments.output / f"{arguments.name}.md")

@@ -142,9 +142,9 @@ def main(arguments: Arguments) -> None:
         "environment": {**describe_environment(), "revision": commit, "command": None},
         "models": {label: [asdict(layer) for layer in layers] for label, layers in results.items()},
     }
-    arguments.output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    arguments.output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     text = page(arguments.output.name, results, record)
-    arguments.output.with_suffix(".md").write_text(text)
+    arguments.output.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
 
 

@@ -174,7 +174,7 @@ def main(names: bool = False) -> None:
     if names:
         print(json.dumps(weight_names(), indent=1))
     else:
-        PAGE.write_text(markdown())
+        PAGE.write_text(markdown(), encoding="utf-8")
         print(PAGE)
 
 

@@ -205,8 +205,8 @@ def main(arguments: Arguments) -> None:
         **numbers,
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / f"{arguments.name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.output / f"{arguments.name}.md").write_text(markdown(result))
+    (arguments.output / f"{arguments.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (arguments.output / f"{arguments.name}.md").write_text(markdown(result), encoding="utf-8")
     save_figure(
         draw(result, {name: found.ratios for name, found in ratios.items()}), arguments.output / f"{arguments.name}.png"
     )

@@ -166,7 +166,7 @@ def main(arguments: Arguments) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"tiling_page: {error}")
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(page(rows, arguments, len(images), commit))
+    arguments.output.write_text(page(rows, arguments, len(images), commit), encoding="utf-8")
     print(arguments.output)
 
 

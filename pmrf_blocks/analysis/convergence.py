@@ -106,7 +106,7 @@ def read_stats(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     path = path / "stats.jsonl" if path.is_dir() else path
     try:
-        lines = path.read_text().splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
         raise StatsError(f"{path} cannot be read: {error.strerror}") from None
     result = []

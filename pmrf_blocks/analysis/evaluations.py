@@ -55,7 +55,7 @@ def read_evaluations(argument: str) -> list[Point]:
         label, file = "", argument
     path = Path(file)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EvaluationError(f"no such file: {path}") from None
     except (OSError, ValueError) as error:

@@ -61,13 +61,13 @@ class Measurement:
         save_file(tensors, path.with_suffix(".safetensors"))
         images = {name: values.tolist() for name, values in self.per_image.items()}
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({**facts, "scores": self.scores, "per_image": images}) + "\n")
+        temporary.write_text(json.dumps({**facts, "scores": self.scores, "per_image": images}) + "\n", encoding="utf-8")
         temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Measurement:
         """What save() wrote."""
-        told, tensors = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
+        told, tensors = json.loads(path.read_text(encoding="utf-8")), load_file(path.with_suffix(".safetensors"))
         images = {name: torch.tensor(values, dtype=torch.float64) for name, values in told["per_image"].items()}
         return cls(told["scores"], images, tensors["features"].float(), tensors["pictures"])
 

@@ -148,4 +148,4 @@ def save_diffusers(model: SimVAE, folder: str | Path, *, kind: str = KL) -> None
         weights = {re.sub(r"\b(down|up)sampler\.", r"\1samplers.0.", key): value for key, value in weights.items()}
     contiguous = {key: value.contiguous() for key, value in weights.items()}
     (folder / _file_names(None)[0]).write_bytes(save(contiguous, metadata={"format": "pt"}))
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.path.insert(0, str(Path.cwd()))
         runpy.run_path(str(path), run_name="__main__")
         return 0
-    recipes = sorted(p.stem for p in folder.glob("*.py") if "__main__" in p.read_text())
+    recipes = sorted(p.stem for p in folder.glob("*.py") if "__main__" in p.read_text(encoding="utf-8"))
     if arguments.recipe not in recipes:
         known = f"recipes here: {', '.join(recipes)}" if recipes else "no folder 'recipes' here: run it in a checkout"
         print(f"pmrf-blocks train: no recipe {arguments.recipe!r}; {known}", file=sys.stderr)

@@ -74,7 +74,7 @@ def run_curve(flow: Flow, pieces: int, place: Place, faces: FaceSet) -> list[Poi
     points, seconds = [], 0.0
     for folder in folders:
         step = int(folder.name.removeprefix("step-"))
-        seconds += json.loads((folder / "seconds.json").read_text())
+        seconds += json.loads((folder / "seconds.json").read_text(encoding="utf-8"))
         path = place.runs / "results" / f"curve-{stage_name(flow)}-{step}-{faces.name}.json"
         own = faces.measured(path, lambda folder=folder: restored(flow, folder, place, faces))  # type: ignore[misc]
         points.append(Point(step, seconds, own.scores))
@@ -85,7 +85,7 @@ def leave_piece(network: nn.Module, seconds: float, folder: Path) -> None:
     """The velocity after a piece of the training, and how many seconds that took; whole or not at all."""
     begun = folder.with_name(f".{folder.name}")
     export(network, begun)
-    (begun / "seconds.json").write_text(json.dumps(seconds))
+    (begun / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
     begun.replace(folder)
 
 
@@ -148,7 +148,7 @@ def write_figure(figure: Figure, curves: Curves, starts: Curves, faces: FaceSet,
         "verdict": said,
         "flows": {label: describe(flow) for label, flow in figure.flows},
     }  # fmt: skip
-    (made.folder / f"{figure.name}.json").write_text(json.dumps(told, indent=1, default=vars) + "\n")
+    (made.folder / f"{figure.name}.json").write_text(json.dumps(told, indent=1, default=vars) + "\n", encoding="utf-8")
     page = made.folder / f"{figure.name}.md"
-    page.write_text("\n".join(text).rstrip() + "\n")
+    page.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
     return page

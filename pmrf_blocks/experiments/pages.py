@@ -179,8 +179,10 @@ def write_page(table: Table, results: Results, faces: FaceSet, made: Made) -> Pa
     """Write the three files; the path of the page."""
     made.folder.mkdir(parents=True, exist_ok=True)
     page = made.folder / f"{table.name}.md"
-    page.write_text(markdown(table, results, faces, made))
-    (made.folder / f"{table.name}.json").write_text(json.dumps(record(table, results, faces, made), indent=1) + "\n")
+    page.write_text(markdown(table, results, faces, made), encoding="utf-8")
+    (made.folder / f"{table.name}.json").write_text(
+        json.dumps(record(table, results, faces, made), indent=1) + "\n", encoding="utf-8"
+    )
     firsts = [next(iter(results.measured[pair].values())).pictures for pair in shown_rows(table, results)]
     if firsts:
         rows = [faces.clean[: len(firsts[0])], *(own.float() / 255.0 for own in firsts)]

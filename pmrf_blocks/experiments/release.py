@@ -52,7 +52,7 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
             for role, part in parts.items()
         },
     }
-    (folder / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")
+    (folder / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def images_of(part: Any) -> tuple[Any, ...]:
@@ -70,7 +70,7 @@ def adopt(pipeline: str | Path, stage: Any, place: Place) -> None:
         run, network = place.folder(part), NETWORKS.get(role)
         if network is not None and not run.exists() and (folder / network).is_dir():
             shutil.copytree(folder / network, run / MODEL)
-            (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n")
+            (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n", encoding="utf-8")
             print(f"{role}: taken from {folder / network}", file=sys.stderr)
 
 

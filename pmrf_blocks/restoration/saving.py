@@ -66,7 +66,7 @@ class SavedPipeline:
             if name not in shared:
                 stored: Any = network if dtype is None else copy.deepcopy(network).to(dtype)
                 stored.save_pretrained(folder / name)
-        (folder / CONFIG).write_text(text)
+        (folder / CONFIG).write_text(text, encoding="utf-8")
 
     def description(self, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
         """'settings' and 'parts' of config.json; ValueError where they would not make this pipeline again."""

@@ -44,7 +44,7 @@ class Records:
             sweep(folder)
         path, log = self.folder / "stats.jsonl", self.folder / "log.txt"
         if path.exists():
-            lines = path.read_text(errors="replace").splitlines(keepends=True)
+            lines = path.read_text(errors="replace", encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if _step(line) <= step]
             if kept != lines:
                 write_text(path, "".join(kept))

@@ -15,9 +15,9 @@ def run_summary(run: Path) -> dict[str, Any]:
     A stage that was taken from elsewhere brings its own.
     """
     if (run / PROVENANCE).is_file():
-        return json.loads((run / PROVENANCE).read_text())
-    config = json.loads((run / "config.json").read_text())
-    lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+        return json.loads((run / PROVENANCE).read_text(encoding="utf-8"))
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    lines = [json.loads(line) for line in (run / "stats.jsonl").read_text(encoding="utf-8").splitlines()]
     updates = {line["step"]: line for line in lines if "images_per_second" in line}  # a resumed step counts once
     seconds, before = 0.0, 0
     for step in sorted(updates):

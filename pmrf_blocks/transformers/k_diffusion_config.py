@@ -31,7 +31,7 @@ def from_k_diffusion_config(config: Mapping[str, Any] | str | Path, **changes: A
     Raises ValueError for another type of model, for keys that are unknown or missing, and for values that cannot be
     had.
     """
-    content = config if isinstance(config, Mapping) else json.loads(Path(config).read_text())
+    content = config if isinstance(config, Mapping) else json.loads(Path(config).read_text(encoding="utf-8"))
     model = dict(content["model"])
     if model.get("type") != "image_transformer_v2":
         raise ValueError(f"type must be 'image_transformer_v2'; got {model.get('type')!r}")
