@@ -15,7 +15,7 @@ from pmrf_blocks import __version__
 
 # Each has its arguments in commands/arguments/NAME.py and its work in commands/NAME.py.
 COMMANDS = (
-    "restore", "degrade", "evaluate", "demo", "info", "prepare", "plane", "convergence", "train", "benchmark",
+    "restore", "web", "degrade", "evaluate", "demo", "info", "prepare", "plane", "convergence", "train", "benchmark",
 )  # fmt: skip
 
 
