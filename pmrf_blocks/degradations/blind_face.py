@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pmrf_blocks.degradations.blur import gaussian_kernel
 from pmrf_blocks.degradations.checks import check_images, uniform
 from pmrf_blocks.degradations.jpeg import compress
+from pmrf_blocks.degradations.module import DegradationModule
 from pmrf_blocks.degradations.noise import Greyscale
 from pmrf_blocks.degradations.shrinking_blur import blur_and_shrink, enlarge
 
@@ -36,7 +37,7 @@ class BlindFaceParameters:
     noise_seed: Tensor
 
 
-class BlindFaceDegradation(nn.Module):
+class BlindFaceDegradation(DegradationModule):
     """degradation(x, generator=g) -> (degraded, target), both (B, 3, H, W) in [0, 1].
 
     Each image is blurred (isotropic or not, half and half), shrunk, made noisy, compressed, brought back to its size

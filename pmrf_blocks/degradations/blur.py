@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pmrf_blocks.degradations.checks import check_images
+from pmrf_blocks.degradations.module import DegradationModule
 
 LARGE = 15  # sides of kernels from here on are quicker in the Fourier domain than as sums
 
@@ -52,7 +53,7 @@ def filter2d(x: Tensor, kernel: Tensor) -> Tensor:
     return F.conv2d(x, weights, groups=batch * channels).view(batch, channels, height, width)
 
 
-class GaussianBlur(nn.Module):
+class GaussianBlur(DegradationModule):
     """Blur with gaussian_kernel(size, sigma_x, sigma_y, theta): numbers for all images, or tensors (B,).
 
     Images (B, 3, H, W) in [0, 1]; borders are mirrored without the edge pixel, as OpenCV's filter2D does. Raises
@@ -69,6 +70,7 @@ class GaussianBlur(nn.Module):
         theta: float | Tensor = 0.0,
     ) -> None:
         super().__init__()
+        self.size = size
         kernel = gaussian_kernel(size, sigma_x, sigma_x if sigma_y is None else sigma_y, theta)
         self.register_buffer("kernel", kernel, persistent=False)
 

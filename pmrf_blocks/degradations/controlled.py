@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pmrf_blocks.degradations.checks import check_images
+from pmrf_blocks.degradations.module import DegradationModule
 from pmrf_blocks.degradations.resize import resize
 
 Parameters = dict[str, Tensor]
 Shape = tuple[int, ...]
 
 
-class ControlledDegradation(nn.Module):
+class ControlledDegradation(DegradationModule):
     """degradation(x, generator=g) -> (degraded, x): what is observed of x, plus Gaussian noise, clipped to [0, 1].
 
     x is (B, 3, H, W) in [0, 1]; ValueError for another shape or dtype. sample_parameters() draws all that is random and
@@ -57,10 +58,6 @@ class ControlledDegradation(nn.Module):
     def forward(self, x: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x = check_images(x)
         return self.degrade(x, self.sample_parameters(tuple(x.shape), generator, x.dtype))
-
-    def extra_repr(self) -> str:
-        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "training"}
-        return ", ".join(f"{name}={value}" for name, value in own.items())
 
 
 class Denoising(ControlledDegradation):

@@ -10,10 +10,11 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pmrf_blocks.degradations.checks import check_images, per_image
 from pmrf_blocks.degradations.cosine_transform import quantize
+from pmrf_blocks.degradations.module import DegradationModule
 
 # ITU-T T.81, annex K.1: the tables that libjpeg scales by quality.
 LUMA_TABLE = (
@@ -46,7 +47,7 @@ GREEN_OF_BLUE, GREEN_OF_RED = -22554 / ONE, -46802 / ONE
 HALF, BELOW_HALF = 0.5, 32767 / ONE  # chroma rounds its halves down
 
 
-class JPEG(nn.Module):
+class JPEG(DegradationModule):
     """Compress and decompress: (B, 3, H, W) in [0, 1] to the same, on the 8-bit grid, as Pillow and OpenCV do by
     default (libjpeg-turbo, 4:2:0, baseline tables) to the bit.
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pmrf_blocks.degradations.checks import check_images, per_image
+from pmrf_blocks.degradations.module import DegradationModule
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and JPEG weigh the channels
 
 
-class GaussianNoise(nn.Module):
+class GaussianNoise(DegradationModule):
     """x + sigma * n, clipped to [0, 1]; sigma on the scale of [0, 1] (25 of 255 is 25 / 255), one or one an image.
 
     Images (B, 3, H, W). The noise of the blind-face pipeline (GFPGAN, DifFace). Raises ValueError for another shape or
@@ -30,7 +31,7 @@ class GaussianNoise(nn.Module):
         return (x + sigma * noise).clamp(0, 1)
 
 
-class RandomMask(nn.Module):
+class RandomMask(DegradationModule):
     """Each pixel of images (B, 3, H, W) in [0, 1] set to 0 in all channels with probability `fraction`.
 
     Every pixel is drawn alone; Inpainting draws a fixed number of pixels, as PMRF's code does. Raises ValueError for a
@@ -50,7 +51,7 @@ class RandomMask(nn.Module):
         return torch.where(draw < self.fraction, x.new_zeros(()), x)
 
 
-class Greyscale(nn.Module):
+class Greyscale(DegradationModule):
     """All three channels of images (B, 3, H, W) in [0, 1] become the luma of BT.601, as OpenCV's conversion to grey
     gives it, or with weights=None their mean (PMRF's colourisation). Raises ValueError for another shape or dtype."""
 

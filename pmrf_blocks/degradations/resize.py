@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pmrf_blocks.degradations.checks import check_images
+from pmrf_blocks.degradations.module import DegradationModule
 
 MODES = ("bilinear", "bicubic", "nearest-exact")
 
@@ -27,7 +28,7 @@ def resize(x: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor
     return F.interpolate(x, (height, width), mode=mode, align_corners=False, antialias=mode == "bicubic")
 
 
-class Resize(nn.Module):
+class Resize(DegradationModule):
     """Resize images (B, 3, H, W) in [0, 1] to (height, width), bilinear as OpenCV does; bicubic overshoot is clipped.
 
     Raises ValueError for an unknown mode, a size below 1, and images of another shape or dtype.

@@ -68,7 +68,7 @@ def find_solver(solver: Solver) -> Tableau | Adaptive | Step:
             return SOLVERS[solver]
         if solver in ADAPTIVE:
             return ADAPTIVE[solver]
-    elif isinstance(solver, (Tableau, Adaptive)) or callable(solver):
+    elif isinstance(solver, (Tableau, Adaptive)) or (callable(solver) and not isinstance(solver, type)):
         return solver
     raise ValueError(f"solver must be one of {', '.join(map(repr, list_solvers()))}; got {solver!r}")
 

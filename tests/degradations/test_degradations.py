@@ -78,6 +78,14 @@ def test_greyscale_is_opencvs():
     torch.testing.assert_close(Greyscale(weights=None)(x)[:, 0], x.mean(1), rtol=0, atol=1e-6)
 
 
+def test_settings_are_printed():
+    shown = repr(BlindFaceDegradation(quality=(30, 99)))
+    assert "kernel_size=41" in shown
+    assert "quality=(30, 99)" in shown
+    assert repr(JPEG(50)) == "JPEG(quality=50)"
+    assert repr(Resize(4, 5, "bicubic")) == "Resize(height=4, width=5, mode=bicubic)"
+
+
 def test_noise_and_mask_have_their_statistics(generator):
     x = torch.full((1, 3, 300, 300), 0.5)
     assert float(GaussianNoise(0.05)(x, generator).std()) == pytest.approx(0.05, rel=0.02)

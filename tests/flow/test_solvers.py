@@ -154,6 +154,7 @@ def test_what_is_no_number_stays_so_in_its_image_alone(solver):
     [
         ({"solver": "rk5"}, "solver must be one of 'euler', 'midpoint', 'heun', 'rk4', 'dopri5'; got 'rk5'"),
         ({"solver": 4}, "solver must be one of"),
+        ({"solver": Dopri5}, "solver must be one of .* got <class"),  # a class, and no solver made of it
         ({"steps": 0}, "steps must be at least 1"),
         ({"steps": 2.5}, "steps must be a whole number; got 2.5"),
         ({"t1": math.nan}, "t0 and t1 must be finite; got 0.0 and nan"),
