@@ -160,7 +160,14 @@ def place_of(arguments: Common) -> Place:
     note = layout_note(arguments.data)
     if note is not None:
         print(note, file=sys.stderr)
-    return Place(arguments.data, arguments.runs, arguments.device, arguments.vgg19, changes)
+    return Place(
+        arguments.data,
+        arguments.runs,
+        arguments.device,
+        arguments.vgg19,
+        inception=arguments.inception,
+        changes=changes,
+    )
 
 
 def with_finished(arguments: Common, stage: Any) -> Any:

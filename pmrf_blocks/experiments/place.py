@@ -18,9 +18,9 @@ from pmrf_blocks.training.processes import world_size
 class Place:
     """Where stages read and write: images below `data`, one run folder a stage below `runs`.
 
-    `data` is laid out as find_part() takes it. `vgg19` is torchvision's .pth file; `changes` are settings of every run
-    that change how it is done, not what comes out. `pair_folder` keeps a flow's cached pairs on the disk (None: in
-    memory). `decoded` keeps what several stages read.
+    `data` is laid out as find_part() takes it. `vgg19` and `inception` are published weight files; `changes` are
+    settings of every run that change how it is done, not what comes out. `pair_folder` keeps a flow's cached pairs on
+    the disk (None: in memory). `decoded` keeps what several stages read.
     """
 
     data: Path
@@ -29,6 +29,7 @@ class Place:
     vgg19: Path | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     pair_folder: Path | None = None
+    inception: Path | None = None
     decoded: dict[tuple[str, bool, int], dict[int, Any]] = field(default_factory=dict)
 
     def folder(self, stage: Stage) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from pmrf_blocks.training.tasks import Degradation, Examined, LossAndParts, Task
 
 LOSSES = ("rectified", "consistency")
 GROUPS = ("single", "k-diffusion")
+Features = Callable[[Tensor], Tensor]
 Ends = tuple[Tensor, Tensor, Tensor | None]
 
 
@@ -43,8 +44,8 @@ class FlowTask(Task):
             against the decoded target; it costs a pass through the decoder. 0 leaves it out.
         groups: 'single' trains all parameters at one rate and one weight decay; 'k-diffusion' takes the network's own
             groups: the mapping network at a third of the rate, weight decay on projections alone.
-        features: networks of images (B, 3, H, W) in [0, 1] to features (B, D) by the name of their validation score,
-            such as {"fid": ...}: the Fréchet distance of restored images to the originals.
+        features: networks or functions of images (B, 3, H, W) in [0, 1] to features (B, D), by the name of their
+            validation score, such as {"fid": ...}: the Fréchet distance of restored images to the originals.
 
     Raises ValueError for a name that is none, and for a pipeline without velocity.
     """
@@ -60,7 +61,7 @@ class FlowTask(Task):
         loss: str = "rectified",
         pixel_weight: float = 0.0,
         groups: str = "single",
-        features: Mapping[str, nn.Module] | None = None,
+        features: Mapping[str, Features] | None = None,
     ) -> None:
         if pipeline.velocity is None:
             raise ValueError("a pipeline to train must have a velocity")
@@ -129,7 +130,7 @@ class FlowTask(Task):
     def frozen_modules(self) -> Sequence[nn.Module]:
         pipeline, features = self._held
         parts = (pipeline.space, pipeline.source, pipeline.condition, *features.values())
-        return [part for part in parts if part is not None]
+        return [part for part in parts if isinstance(part, nn.Module)]
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         if self.groups == "single":

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pmrf_blocks.data import SampleKey
-from pmrf_blocks.metrics import Moments, frechet_distance
+from pmrf_blocks.metrics import frechet_distance
 from pmrf_blocks.restoration import comparison
 from pmrf_blocks.seeding import derive_seed
 from pmrf_blocks.training.randomness import seeded
@@ -37,7 +37,7 @@ def validate(
             found = task.examine(batch, numbers, seed, pictures=shown)
         rows += [row for row in found.rows if row]
         if turn % world == rank:
-            totals.add(found, len(numbers))
+            totals.add(found, numbers)
     if world > 1:
         from accelerate.utils import gather_object
 
@@ -57,29 +57,31 @@ def collate(dataset: Dataset, numbers: range, seed: int, device: torch.device) -
 
 
 class Totals:
-    """Sums of scores, and moments of features, over the batches seen."""
+    """Sums of scores, and features by the name of their score and the number of their first image."""
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = {}
-        self.moments: dict[str, tuple[Moments, Moments]] = {}
+        self.features: dict[str, dict[int, tuple[Tensor, Tensor]]] = {}
 
-    def add(self, found: Examined, count: int) -> None:
+    def add(self, found: Examined, numbers: range) -> None:
         for name, value in found.scores.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value) * count
-        for name, both in found.features.items():
-            self._merge(name, tuple(Moments.of(features.double().cpu()) for features in both))
+            self.sums[name] = self.sums.get(name, 0.0) + float(value) * len(numbers)
+        for name, (results, originals) in found.features.items():
+            self.features.setdefault(name, {})[numbers.start] = (results.double().cpu(), originals.double().cpu())
 
     def merge(self, other: Totals) -> None:
         for name, value in other.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
-        for name, both in other.moments.items():
-            self._merge(name, both)
+        for name, parts in other.features.items():
+            self.features.setdefault(name, {}).update(parts)
 
     def scores(self, count: int) -> dict[str, float]:
-        """Means of the scores over all images, and the Fréchet distance of each kind of features."""
-        distances = {name: float(frechet_distance(*both)) for name, both in self.moments.items()}
-        return {**{name: total / count for name, total in self.sums.items()}, **distances}
-
-    def _merge(self, name: str, both: tuple[Moments, ...]) -> None:
-        for mine, new in zip(self.moments.setdefault(name, (Moments(), Moments())), both):
-            mine.merge(new)
+        """Means of the scores over all images, and, of two images or more, the Fréchet distance of each kind of
+        features."""
+        means = {name: total / count for name, total in self.sums.items()}
+        if count < 2:
+            return means
+        for name, parts in self.features.items():
+            results, originals = zip(*(parts[start] for start in sorted(parts)))
+            means[name] = float(frechet_distance(torch.cat(results), torch.cat(originals)))
+        return means

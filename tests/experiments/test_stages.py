@@ -8,7 +8,7 @@ from torch import nn
 
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.experiments import Net, describe, stage_name, trained, with_seed
-from pmrf_blocks.experiments.fitting import finished, pipeline_of
+from pmrf_blocks.experiments.fitting import finished, pipeline_of, validation_features
 from pmrf_blocks.restoration import Latents, Pipeline
 from pmrf_blocks.training import TrainConfig
 from recipes import elir, latent_pmrf, pmrf, posterior_mean, sim_vae
@@ -160,3 +160,15 @@ def test_the_networks_that_ship_serve_small_recipes(image_folders, place):
     with torch.no_grad():
         source, _ = pipeline.start(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     assert source.shape == (1, flow.velocity.arguments["in_channels"], 8, 8)
+
+
+def test_validation_of_a_flow_logs_a_distance_of_distributions(place, tmp_path):
+    """What docs/analysis.md asks pmrf-blocks convergence for."""
+    flow = pmrf.debug()
+    trained(flow, place)
+    lines = (place.folder(flow) / "stats.jsonl").read_text()
+    assert "val_fd_efficientnet_lite0" in lines
+    assert "val_psnr" in lines
+    (tmp_path / "inception.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"--inception: .*cannot be read"):
+        validation_features(replace(place, inception=tmp_path / "inception.pth"))

@@ -23,6 +23,9 @@ class Common:
     """'paper' is the paper's own; 'small' the same, smaller, on a CPU, in minutes to hours; 'debug' in seconds."""
     vgg19: Path | None = None
     """torchvision's vgg19 weights (vgg19-dcbb9e9d.pth), for the paper's perceptual loss."""
+    inception: Path | None = None
+    """FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): the validation of flows then logs val_fid. Without it
+    val_fd_efficientnet_lite0, a stand-in that needs no download."""
     estimator: str | None = None
     """A finished posterior-mean estimator: DifFace's .pth file, a folder, a hub id, or 'bundled', the one that ships
     (at the smaller scales). Trained here when not given."""
