@@ -48,7 +48,9 @@ def restore(
         WeightsError: a model that cannot be loaded.
     """
     photograph = _loaded(image)
-    restorer: Any = load_restorer(model, device=device or "cpu") if isinstance(model, str | Path) else model
+    restorer: Any = (
+        load_restorer(model, device=device or "cpu", optimize=True) if isinstance(model, str | Path) else model
+    )
     if aligned:
         if loss := loss_of_detail(photograph.pixels, restorer.size):
             warnings.warn(loss, stacklevel=2)
