@@ -10,5 +10,5 @@ def short(value: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its class where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of what an error says (1000 characters at most), or its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:1000]

@@ -16,6 +16,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+# Many threads on a busy machine wait for one another: a test of two seconds takes minutes. Child processes inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

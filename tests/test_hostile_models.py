@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from pmrf_blocks.arguments import check_arguments
-from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.autoencoders import SDVAE, SimVAE, load_autoencoder
+from pmrf_blocks.autoencoders.published import save_diffusers
 from pmrf_blocks.estimators import RRDB, SwinIR, UNet
 from pmrf_blocks.pretrained import CONFIG, WEIGHTS, WeightsError, locate
 from pmrf_blocks.restoration import PMRF, load_restorer
@@ -89,6 +90,17 @@ def test_mutated_configurations(model):
     assert not [reason for reason in reasons if reason and ("\n" in reason or len(reason) > 3000)]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
     assert why_not(kind.from_pretrained, folder) is None
+
+
+def test_mutated_configurations_of_diffusers(tmp_path):
+    save_diffusers(SDVAE(4, channels=(8, 16), blocks_per_level=1, norm_groups=4), tmp_path)
+    config, rng = json.loads((tmp_path / CONFIG).read_text()), random.Random(0)
+    reasons = []
+    for _ in range(60):
+        (tmp_path / CONFIG).write_text(json.dumps(mutated(config, rng)))
+        reasons.append(why_not(load_autoencoder, tmp_path))
+    assert sum(reason is not None for reason in reasons) > 30
+    assert not [reason for reason in reasons if reason and ("\n" in reason or len(reason) > 3000)]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from pmrf_blocks.kernels import optimize as make_faster
 from pmrf_blocks.pretrained import CONFIG, WeightsError, locate, read_json
 from pmrf_blocks.registry import class_named, name_of
 from pmrf_blocks.restoration.names import networks_of
+from pmrf_blocks.whole_files import write_text
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights" / "bundled"
 SHIPPED = {"bundled": BUNDLED, "bundled-pixel": BUNDLED / "pixel"}
@@ -66,7 +67,7 @@ class SavedPipeline:
             if name not in shared:
                 stored: Any = network if dtype is None else copy.deepcopy(network).to(dtype)
                 stored.save_pretrained(folder / name)
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        write_text(folder / CONFIG, text)
 
     def description(self, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
         """'settings' and 'parts' of config.json; ValueError where they would not make this pipeline again."""
