@@ -22,7 +22,7 @@ from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import PMRF
 from pmrf_blocks.transformers import HourglassTransformer, Level, load_k_diffusion_weights
 
-ROUNDS = 300
+ROUNDS = 200
 
 
 def damaged(data, rng):

@@ -163,7 +163,7 @@ def enumerate_points(folder, started, *, work, each, watched, stride):
     [
         (train_shortly, 1, 0, 1, 40),
         (train_shortly, 2, 0, 7, 40),  # the same events: the main process writes; all were tried once
-        (cache_pairs, 2, 0, 2, 10),
+        (cache_pairs, 2, 0, 3, 10),
         (cache_pairs, 2, 1, 1, 4),
     ],
 )
