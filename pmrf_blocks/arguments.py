@@ -133,7 +133,7 @@ def _check_size(value: Any, where: str) -> None:
 def _hints(target: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(target)
-    except NameError:  # annotations that only a type checker can resolve
+    except (NameError, TypeError, AttributeError):  # annotations that only a type checker can resolve
         return {}
 
 
