@@ -25,9 +25,10 @@ def rotary_reference(
         scale: (N,), positive: q and k come to unit length times sqrt(scale) of their head before they turn
             (cosine-similarity attention). None leaves their length.
     """
+    dtype = q.dtype
     if scale is not None:
         q, k = cosine_scaled(q, scale), cosine_scaled(k, scale)
-    return rotate(q, cos, sin), rotate(k, cos, sin)
+    return rotate(q, cos, sin).to(dtype), rotate(k, cos, sin).to(dtype)
 
 
 @torch.no_grad()

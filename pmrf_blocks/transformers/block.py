@@ -81,10 +81,10 @@ class Level:
 
 def cosine_scaled(x: Tensor, scale: Tensor) -> Tensor:
     """x (B, H, W, N, D) at unit length times sqrt(scale) of its head, (N,) and positive: the products of queries and
-    keys become scale * cosine. Computed in float32 at least, returned in x's dtype (k-diffusion)."""
+    keys become scale * cosine (k-diffusion). Computed and returned in float32 at least."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     length = torch.rsqrt(wide.square().sum(-1, keepdim=True) + EPS)
-    return (wide * (length * scale.to(wide.dtype).sqrt()[:, None])).to(x.dtype)
+    return wide * (length * scale.to(wide.dtype).sqrt()[:, None])
 
 
 class SelfAttention(nn.Module):
@@ -114,7 +114,7 @@ class SelfAttention(nn.Module):
         if self.scale is not None:
             q, k = cosine_scaled(q, self.scale), cosine_scaled(k, self.scale)
         cos, sin = self.pos_emb.angles(positions)
-        y = self.attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        y = self.attend(rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype), v)
         return x + self.out_proj(self.dropout(rearrange(y, "b h w n d -> b h w (n d)")))
 
     def project(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor, Tensor]:
