@@ -14,7 +14,7 @@ import pmrf_blocks
 from pmrf_blocks.commands.devices import choose_device
 from pmrf_blocks.commands.files import free_memory, in_one_line, is_lack_of_memory
 from pmrf_blocks.commands.targets import cannot_hold_files
-from pmrf_blocks.images import MAX_PIXELS, shown, write_whole
+from pmrf_blocks.images import IMAGE_SUFFIXES, MAX_PIXELS, shown, write_whole
 from pmrf_blocks.metrics.evaluation import Evaluation, Evaluator
 from pmrf_blocks.metrics.image_sets import Reading, find_set
 from pmrf_blocks.metrics.protocols import Protocol, find_protocol
@@ -141,6 +141,8 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     for path in (arguments.output, arguments.per_image):
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder")
+        if path is not None and path.suffix.lower() in IMAGE_SUFFIXES:
+            raise ValueError(f"{shown(path)} has the name of a picture; numbers are text")
     folders = [path.parent for path in (arguments.output, arguments.per_image) if path is not None]
     for folder in (*folders, *([arguments.save_statistics] if arguments.save_statistics is not None else [])):
         if reason := cannot_hold_files(folder):

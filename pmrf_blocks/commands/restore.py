@@ -10,7 +10,7 @@ from typing import Any
 from pmrf_blocks.commands.aligned import restore_aligned
 from pmrf_blocks.commands.devices import choose_device, choose_dtype
 from pmrf_blocks.commands.photographs import Album, restore_album
-from pmrf_blocks.commands.targets import ArgumentError, check_outputs, no_others, plan
+from pmrf_blocks.commands.targets import ArgumentError, check_outputs, keep_out, no_others, plan
 from pmrf_blocks.faces import DetectorUnavailable, build_detector
 from pmrf_blocks.flow import list_solvers
 from pmrf_blocks.images import MAX_PIXELS, within_limit
@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
             max_pixels=arguments.max_pixels or MAX_PIXELS,
             others=beside if arguments.compare else no_others,
         )
+        if not arguments.aligned:
+            keep_out(files, arguments.output / "faces", arguments.output / "index_files")
         device = choose_device(arguments.device)
         options: dict[str, Any] = {
             "solver": arguments.solver,

@@ -122,6 +122,15 @@ def cannot_hold_files(folder: Path) -> str:
     return ""
 
 
+def keep_out(files: Plan, *folders: Path) -> None:
+    """ArgumentError where an input lies in one of the folders, which a command fills with pictures of its own."""
+    own = {_key(folder) for folder in folders}
+    for item in files.items:
+        if own & {_key(parent) for parent in item.path.parents}:
+            reason = "lies where the command writes pictures of its own; choose another --output"
+            raise ArgumentError(f"{shown(item.path)} {reason}")
+
+
 def check_outputs(paths: list[Path], suffixes: tuple[str, ...], *, overwrite: bool) -> list[Path]:
     """The files to write; ArgumentError for one that is of no known kind or must not be replaced."""
     for path in paths:

@@ -251,3 +251,20 @@ def test_a_picture_that_would_be_huge_at_the_training_size_is_named(tmp_path):
     assert reason == "would be 51200000x512 at size 512, more than 250,000,000 pixels"
     with pytest.raises(DataError, match=r"long\.png would be 51200000x512"):
         dataset[0]
+
+
+def test_pictures_that_restore_makes_of_its_own_replace_no_input(tmp_path, capsys):
+    source = picture(tmp_path / "out" / "faces" / "a.png" / "1_before.png")
+    before = source.read_bytes()
+    assert main(["restore", str(source), "-o", str(tmp_path / "out"), "--save-faces", "--overwrite"]) == 2
+    assert "lies where the command writes pictures of its own" in capsys.readouterr().err
+    assert source.read_bytes() == before
+
+
+def test_evaluate_writes_no_text_over_a_picture(tmp_path, capsys):
+    source = picture(tmp_path / "in" / "a.png")
+    before = source.read_bytes()
+    call = ["evaluate", str(source), "--reference", str(source), "--metrics", "psnr", "--output", str(source)]
+    assert main(call) == 2
+    assert "has the name of a picture" in capsys.readouterr().err
+    assert source.read_bytes() == before
