@@ -10,7 +10,7 @@ paper's scale; at the smaller scales they are left out.
 from dataclasses import replace
 
 from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
-from recipes import latent_pmrf, sd_vae
+from recipes import latent_pmrf, sd_vae, table3_channels
 
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5:vae"
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0:vae"
@@ -56,12 +56,6 @@ def table1(ours: Flow, ours16: Flow, theirs: Flow, published: dict[str, Flow], f
     return Table("table1_vaes", "Table 1: comparison of VAEs", rows, claims, faces)
 
 
-def sixteen(flow: Flow) -> Flow:
-    """The flow on its Sim-VAE with 16 latent channels."""
-    assert flow.autoencoder is not None
-    return flow.on(replace(flow.autoencoder, network=flow.autoencoder.network.changed(latent_channels=16)))
-
-
 def on_published(flow: Flow, repo: str, channels: int) -> Flow:
     """Latent-PMRF on a published autoencoder."""
     theirs = sd_vae.paper()
@@ -72,17 +66,17 @@ def paper() -> Table:
     flow = latent_pmrf.paper()
     published = {repo: on_published(flow, repo, channels) for repo, channels in ((SD15, 4), (SDXL, 4), (FLUX, 16))}
     faces = Images("celeba-test/hq", 512, held_out=True)
-    return table1(flow, sixteen(flow), flow.on(sd_vae.paper()), published, faces)
+    return table1(flow, table3_channels.with_channels(flow, 16), flow.on(sd_vae.paper()), published, faces)
 
 
 def small() -> Table:
     flow, faces = latent_pmrf.small(), Images("faces256/test", 64, held_out=True)
-    return table1(flow, sixteen(flow), flow.on(sd_vae.small()), {}, faces)
+    return table1(flow, table3_channels.with_channels(flow, 16), flow.on(sd_vae.small()), {}, faces)
 
 
 def debug() -> Table:
     flow, faces = latent_pmrf.debug(), Images("faces256/test", 32, held_out=True)
-    return table1(flow, sixteen(flow), flow.on(sd_vae.debug()), {}, faces)
+    return table1(flow, table3_channels.with_channels(flow, 16), flow.on(sd_vae.debug()), {}, faces)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from pmrf_blocks.experiments import Autoencoder, Claim, Flow, Images, Row, Table, launch
-from recipes import latent_pmrf, sd_vae
+from recipes import latent_pmrf, sd_vae, table1_vaes
 
 
 def ablation(flow: Flow, **arguments: Any) -> Flow:
@@ -21,22 +21,16 @@ def ablation(flow: Flow, **arguments: Any) -> Flow:
     return replace(flow, autoencoder=replace(flow.autoencoder, network=flow.autoencoder.network.changed(**arguments)))
 
 
-def numbers(reconstruction: tuple[float, ...], restoration: tuple[float, ...]) -> dict[str, dict[str, float]]:
-    """The paper's numbers of a row: PSNR, LPIPS and MMD-DINOv2 of both parts."""
-    columns = ("PSNR", "LPIPS", "MMD-DINOv2")
-    return {"reconstruction": dict(zip(columns, reconstruction)), "restoration": dict(zip(columns, restoration))}
-
-
 def table2(flow: Flow, theirs: Autoencoder, faces: Images) -> Table:
     """`flow` is Latent-PMRF in Sim-VAE's latents, `theirs` SD-VAE."""
     unstable = "self-attention in the middle; unstable in the paper, which has no numbers"
     group, shuffled = ablation(flow, norm="group"), ablation(flow, upsample="pixel_shuffle")
     rows = (
-        Row("Sim-VAE", flow, numbers((42.7129, 0.0073, 0.0511), (26.3823, 0.2236, 0.8770))),
-        Row("- layernorm", group, numbers((43.0518, 0.0063, 0.0619), (26.1698, 0.2270, 0.8928))),
+        Row("Sim-VAE", flow, table1_vaes.numbers((42.7129, 0.0073, 0.0511), (26.3823, 0.2236, 0.8770))),
+        Row("- layernorm", group, table1_vaes.numbers((43.0518, 0.0063, 0.0619), (26.1698, 0.2270, 0.8928))),
         Row("- 3x3 conv", ablation(flow, middle="attention"), note=unstable),
-        Row("- interpolate", shuffled, numbers((42.9766, 0.0075, 0.0556), (26.2465, 0.2245, 0.8817))),
-        Row("SD-VAE", flow.on(theirs), numbers((40.3979, 0.0145, 0.0986), (25.2646, 0.2224, 0.8938))),
+        Row("- interpolate", shuffled, table1_vaes.numbers((42.9766, 0.0075, 0.0556), (26.2465, 0.2245, 0.8817))),
+        Row("SD-VAE", flow.on(theirs), table1_vaes.numbers((40.3979, 0.0145, 0.0986), (25.2646, 0.2224, 0.8938))),
         Row("+ residual resizing", ablation(flow, residual=True), note="DC-AE's shortcuts; not in the paper"),
     )
     claims = (

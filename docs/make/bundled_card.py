@@ -14,9 +14,8 @@ import tyro
 
 from docs.make.bundled_page import ROWS, score_rows, seeds_in_words, verdicts
 from pmrf_blocks.data import find_images
-from pmrf_blocks.experiments.release import describe_data
 from pmrf_blocks.restoration import BUNDLED, load_restorer
-from pmrf_blocks.training.summary import PROVENANCE, run_summary
+from pmrf_blocks.training.summary import PROVENANCE, describe_data, run_summary
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"

@@ -16,7 +16,7 @@ from pmrf_blocks.experiments.stages import Flow, Release, stage_parts
 from pmrf_blocks.pretrained import locate, read_json
 from pmrf_blocks.restoration import BUNDLED
 from pmrf_blocks.restoration.names import networks_of
-from pmrf_blocks.training.summary import PROVENANCE, run_summary
+from pmrf_blocks.training.summary import PROVENANCE, describe_data, run_summary
 
 # Which network of a pipeline is which part. A saved autoencoder has the encoder that the flow was trained on, whatever
 # became of its decoder, so it stands for the part 'autoencoder'.
@@ -47,12 +47,17 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
         "size": pipeline.size,
         "data": describe_data({images.folder: len(place.images(images)) for images in read}),
         "parameters": {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
-        "stages": {
-            role: {"published": part.published} if getattr(part, "published", None) else run_summary(place.folder(part))
-            for role, part in parts.items()
-        },
+        "stages": {role: origin_of(part, place.folder(part)) for role, part in parts.items()},
     }
     (folder / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def origin_of(part: Any, run: Path) -> dict[str, Any]:
+    """Where a part's weights came from; a figure trains a flow in a folder of its run folder."""
+    if getattr(part, "published", None) is not None:
+        return {"published": part.published}
+    places = [run / "config.json", *sorted(run.glob("curve*/config.json"))]
+    return run_summary(next((path.parent for path in places if path.is_file()), run))
 
 
 def images_of(part: Any) -> tuple[Any, ...]:
@@ -72,8 +77,3 @@ def adopt(pipeline: str | Path, stage: Any, place: Place) -> None:
             shutil.copytree(folder / network, run / MODEL)
             (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n", encoding="utf-8")
             print(f"{role}: taken from {folder / network}", file=sys.stderr)
-
-
-def describe_data(folders: dict[str, int]) -> str:
-    """'2,232 images in faces256/train, ...'."""
-    return ", ".join(f"{count:,} images in {name}" for name, count in folders.items())

@@ -35,3 +35,8 @@ def run_summary(run: Path) -> dict[str, Any]:
         "versions": {name: environment["versions"][name] for name in ("torch", "accelerate")},
         "revision": environment["revision"],
     }
+
+
+def describe_data(folders: dict[str, int]) -> str:
+    """'2,232 images in faces256/train, ...'."""
+    return ", ".join(f"{count:,} images in {name}" for name, count in folders.items())

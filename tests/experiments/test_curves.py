@@ -9,6 +9,7 @@ from pmrf_blocks.experiments import Images, trained, with_seed
 from pmrf_blocks.experiments.curves import piece_folders, run_curve
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.launch import TableArguments, make_figure
+from pmrf_blocks.experiments.release import write_pipelines
 from recipes import figure3_convergence, pmrf
 
 pytest.importorskip("matplotlib")
@@ -59,6 +60,8 @@ def test_many_processes_leave_pieces_that_one_measures(place, monkeypatch):
     seconds = [float((folder / "seconds.json").read_text()) for folder in piece_folders(flow, 2, place)]
     monkeypatch.setattr("pmrf_blocks.experiments.fitting.fit", None)  # nothing is trained again
     points = run_curve(flow, 2, place, faces)
+    write_pipelines(flow, place, place.runs / "released")  # what a figure trained is as good as a recipe's
+    assert json.loads((place.runs / "released/provenance.json").read_text())["stages"]["flow"]["steps"] == 2
     assert [point.step for point in points] == [1, 2]
     assert [point.seconds for point in points] == [seconds[0], seconds[0] + seconds[1]]
 

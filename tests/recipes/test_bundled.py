@@ -1,9 +1,10 @@
 """The bundled recipe's debug twin, from images to a pipeline that restores, and its configuration."""
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,15 +15,25 @@ from pmrf_blocks.experiments.stages import stage_parts
 from pmrf_blocks.restoration import PMRF, LatentPMRF, load_restorer
 from recipes import bundled
 
-ROOT = Path(__file__).resolve().parents[2]
+
+@pytest.fixture
+def run(monkeypatch, capsys, one_thread):
+    """Runs the recipe's command in this process: exit status, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bundled", *map(str, arguments)])
+        status, reason = 0, ""
+        try:
+            runpy.run_module("recipes.bundled", run_name="__main__")
+        except SystemExit as error:
+            status, reason = 1, str(error.code)
+        printed = capsys.readouterr()
+        return SimpleNamespace(returncode=status, stdout=printed.out, stderr=printed.err + reason)
+
+    return run
 
 
-def run(*arguments):
-    command = [sys.executable, "-m", "recipes.bundled", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-
-
-def test_debug_twin_trains_and_assembles(image_folders, tmp_path):
+def test_debug_twin_trains_and_assembles(run, image_folders, tmp_path):
     line = ("--data", image_folders, "--scale", "debug", "--threads", 1, "--device", "cpu")
     done = run(*line, "--runs", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -57,20 +68,20 @@ def test_debug_twin_trains_and_assembles(image_folders, tmp_path):
     assert list(anew.glob("decoder-*/checkpoints"))
 
 
-def test_missing_data_is_one_line(tmp_path):
+def test_missing_data_is_one_line(run, tmp_path):
     line = ("--data", tmp_path / "absent", "--runs", tmp_path, "--stage", "autoencoder", "--scale", "debug")
     failed = run(*line)
     assert failed.returncode == 1
     assert failed.stderr.strip().splitlines()[-1].startswith("bundled: no such folder")
 
 
-def test_a_stage_needs_those_before_it(image_folders, tmp_path):
+def test_a_stage_needs_those_before_it(run, image_folders, tmp_path):
     failed = run("--data", image_folders, "--runs", tmp_path, "--stage", "flow", "--scale", "debug")
     assert failed.returncode == 1
     assert "autoencoder" in failed.stderr.strip().splitlines()[-1]
 
 
-def test_configuration_prints(tmp_path):
+def test_configuration_prints(run, tmp_path):
     shown = run("--data", tmp_path, "--show")
     assert json.loads(shown.stdout)["flow"]["train"]["steps"] == bundled.paper().flow.train.steps
 

@@ -173,3 +173,21 @@ def flat(tree, name=""):
     if isinstance(tree, (list, tuple)):
         return {k: v for key, value in enumerate(tree) for k, v in flat(value, f"{name}/{key}").items()}
     return {name: tree.numpy().tobytes() if isinstance(tree, torch.Tensor) else tree}
+
+
+def run(folder, task=None, data=None, **options):
+    settings = {name: options.pop(name) for name in list(options) if name != "validation"}
+    data = Points() if data is None else data
+    return fit(config(**settings), task or Regression(), data, folder, device="cpu", **options)
+
+
+def last(folder):
+    return load_checkpoint(latest_checkpoint(folder / "checkpoints"))
+
+
+def stats(folder):
+    return [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+
+
+def weights(network):
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
