@@ -6,6 +6,7 @@ from PIL import Image
 from pmrf_blocks.data import DataError
 from pmrf_blocks.data.split import find_part, layout_note, split_by_name
 from pmrf_blocks.experiments import Images, Place
+from pmrf_blocks.experiments.evaluation import FaceSet
 from recipes import latent_pmrf, sim_vae
 
 TRAIN, HELD_OUT = Images("faces256/train", 8), Images("faces256/test", 8, held_out=True)
@@ -33,6 +34,13 @@ def test_a_plain_folder_is_split_by_names(tmp_path):
     assert train <= names(place, TRAIN)
     assert held_out <= names(place, HELD_OUT)
     assert "a part of it held out by file names" in layout_note(folder)
+
+
+def test_a_page_does_not_call_other_images_by_a_known_name(tmp_path):
+    place = Place(fill(tmp_path / "album", 20), tmp_path / "runs")
+    assert FaceSet(place, HELD_OUT).folder == "album-held-out"
+    fill(tmp_path / "known" / "faces256" / "test", 2)
+    assert FaceSet(Place(tmp_path / "known", tmp_path / "runs"), HELD_OUT).folder == "faces256/test"
 
 
 def test_train_and_val_are_taken_where_they_are(tmp_path):
