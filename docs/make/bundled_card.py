@@ -15,6 +15,7 @@ import tyro
 from docs.make.bundled_page import ROWS, score_rows, seeds_in_words, verdicts
 from pmrf_blocks.data import find_images
 from pmrf_blocks.restoration import BUNDLED, load_restorer
+from pmrf_blocks.restoration.names import networks_of
 from pmrf_blocks.training.summary import PROVENANCE, describe_data, run_summary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +100,7 @@ def known_now(folder: Path, runs: Path | None, data: Path | None) -> dict[str, A
             raise ValueError(f"{runs} holds no run folder of {', '.join(known['stages'])}")
         known["stages"] |= {stage: run_summary(run) for stage, run in found.items()}
         pipelines = {"": load_restorer(folder), "pixel ": load_restorer(folder / "pixel")}
-        networks = {**dict(pipelines[""].named_children()), "pixel velocity": pipelines["pixel "].velocity}
+        networks = {**networks_of(pipelines[""]), "pixel velocity": pipelines["pixel "].velocity}
         known["parameters"] = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
         known["size"] = pipelines[""].size
     if data is not None:
