@@ -1,4 +1,4 @@
-"""Reflow and MeanFlow on Gaussians, where the flow, its average velocity and their optimum are known.
+"""Reflow, consistency and MeanFlow on Gaussians, where the flow, its average velocity and their optimum are known.
 
 x0 ~ N(0, 1) and x1 ~ N(3, 0.5^2), independent: x_t ~ N(m_t, s_t^2), and the flow of one dimension keeps quantiles.
 """
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pmrf_blocks.flow import (
+    consistency_flow_matching_loss,
     integrate,
     integrate_mean_flow,
     mean_flow_loss,
@@ -42,6 +43,12 @@ def average_velocity(x, t, s):
     return (flow_map(x, t, s) - x) / (s - t)
 
 
+def straight(x, t):
+    """Velocity of the straight paths x_t = x0 + t (3 - x0 / 2), which join the flow's ends."""
+    t = t.view(-1, 1)
+    return MEAN - 0.5 * (x - MEAN * t) / (1 - 0.5 * t)
+
+
 def pairs(count, generator):
     x0, x1 = torch.randn(2, count, 1, generator=generator, dtype=torch.float64)
     return x0, MEAN + SIGMA * x1
@@ -53,13 +60,26 @@ def test_reflow_pairs_are_the_flows_ends_and_their_paths_are_straight(generator)
     assert torch.equal(start, x0)
     torch.testing.assert_close(end, flow_map(x0, torch.tensor(0.0), torch.tensor(1.0)), rtol=0, atol=1e-7)
 
-    def straight(x, t):  # of x_t = x0 + t (3 - x0 / 2), solved for x0
-        t = t.view(-1, 1)
-        return MEAN - 0.5 * (x - MEAN * t) / (1 - 0.5 * t)
-
     assert float(rectified_flow_loss(straight, start, end, t=torch.rand(500, dtype=torch.float64))) < 1e-12
     one, many = (integrate(straight, x0, steps).x for steps in (1, 50))
     torch.testing.assert_close(one, many)  # one step is enough
+
+
+@pytest.mark.parametrize("later_point", ["free", "clamped"])
+@pytest.mark.parametrize("segments", [1, 5])
+def test_consistency_is_least_at_the_straight_flow_of_reflow_pairs(later_point, segments, generator):
+    """Between the flow's own ends paths are straight: its velocity costs nothing, the curved flow's does."""
+    x0, _ = pairs(400, generator)
+    start, end = reflow_pairs(velocity, x0, 100, "rk4")
+    t = 0.95 * torch.rand(400, generator=generator, dtype=torch.float64)
+
+    def loss(of):
+        return float(consistency_flow_matching_loss(of, start, end, t=t, segments=segments, later_point=later_point))
+
+    assert loss(straight) < 1e-12
+    assert loss(velocity) > 1e-5
+    for shift in (0.1, -0.1):
+        assert loss(lambda x, t, shift=shift: straight(x, t) * (1 + shift)) > 1e-6
 
 
 def test_mean_flow_of_a_deterministic_coupling_costs_nothing(generator):
@@ -67,8 +87,7 @@ def test_mean_flow_of_a_deterministic_coupling_costs_nothing(generator):
     x0, _ = pairs(400, generator)
 
     def average(x, t, s):
-        t = t.view(-1, 1)
-        return MEAN - 0.5 * (x - MEAN * t) / (1 - 0.5 * t)
+        return straight(x, t)
 
     assert float(mean_flow_loss(average, x0, MEAN + 0.5 * x0, power=0.0, generator=generator)) < 1e-20
     assert float(mean_flow_loss(lambda *a: average(*a) + 0.1, x0, MEAN + 0.5 * x0, generator=generator)) > 0.1
