@@ -7,6 +7,7 @@ seed, so that a result does not depend on what else is in the batch.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -160,9 +161,7 @@ class Pipeline(nn.Module, SavedPipeline):
         check_arguments(images, steps, solver, noise_level, weight)
         images = images.to(self.device, torch.float32)
         size = (images.shape[-2], images.shape[-1])
-        seeds = [seed] * len(images) if isinstance(seed, int) else list(seed)
-        if len(seeds) != len(images):
-            raise ValueError(f"seed must be one number or one an image; got {len(seeds)} for {len(images)} images")
+        seeds = seed_of_each(seed, len(images))
         draws = [derive_generator("posterior", own) for own in seeds]
         space = BatchSpace(self.space, tile=tile, generator=draws)
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
@@ -201,10 +200,27 @@ class Pipeline(nn.Module, SavedPipeline):
         )
 
 
+def seed_of_each(seed: int | Sequence[int], count: int) -> list[int]:
+    """One seed an image, as plain numbers: one of numpy or torch means the same.
+
+    Raises ValueError where there are not as many, or one is no whole number.
+    """
+    try:
+        given: Any = seed if hasattr(seed, "__len__") else [seed] * count
+        seeds = [operator.index(own) for own in given]
+    except TypeError:
+        raise ValueError(f"seed must be a whole number, or one an image; got {seed!r}") from None
+    if len(seeds) != count:
+        raise ValueError(f"seed must be one number or one an image; got {len(seeds)} for {count} images")
+    return seeds
+
+
 def check_arguments(images: Tensor, steps: int, solver: Solver, noise_level: float, weight: float) -> None:
     """ValueError for arguments that restore() cannot take, NonFiniteError('input') for images that are not finite."""
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
         raise ValueError(f"images must be a float tensor (B, 3, H, W); got {images.dtype} {tuple(images.shape)}")
+    if not images.numel():
+        raise ValueError(f"images must hold at least one image of one pixel; got {tuple(images.shape)}")
     find_solver(solver)
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}")

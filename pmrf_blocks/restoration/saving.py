@@ -150,11 +150,11 @@ def load_restorer(
     Raises WeightsError, in one line, for what is missing, damaged, or none of these. A part of a folder on the disk is
     looked for in that folder and nowhere else.
     """
-    path = Path(path_or_repo).expanduser()
-    if path.is_file():
+    path, shipped = Path(path_or_repo).expanduser(), SHIPPED.get(str(path_or_repo))
+    if shipped is None and path.is_file():
         restorer: Any = published(path)
     else:
-        folder = SHIPPED.get(str(path_or_repo)) or locate(path_or_repo)
+        folder = shipped or locate(path_or_repo)
         folder = folder / RUN if (folder / RUN / CONFIG).is_file() else folder
         config = read_json(folder / CONFIG)
         foreign = "pipeline" not in config and not PUBLISHED.isdisjoint(config)

@@ -1,5 +1,9 @@
 """One class of pipelines: what its compositions start from, see and end with; weights between the two ends; names."""
 
+import copy
+import io
+
+import numpy as np
 import pytest
 import torch
 from own_parts import BlendedSource
@@ -183,3 +187,37 @@ def test_solvers_of_ones_own_and_adaptive_ones(images, tmp_path):
     pipeline.solver = backwards
     with pytest.raises(ValueError, match=r"cannot be written to config\.json"):
         pipeline.save_pretrained(tmp_path)
+
+
+def test_seeds_are_plain_numbers(images):
+    model = pmrf()
+    expected = model.restore(images, seed=[3, 4]).image
+    for seeds in (np.array([3, 4]), torch.tensor([3, 4]), (np.int64(3), 4)):
+        assert torch.equal(model.restore(images, seed=seeds).image, expected)
+    assert torch.equal(model.restore(images, seed=np.int64(3)).image, model.restore(images, seed=3).image)
+    for wrong in (1.5, [1.5, 2], "ab", None):
+        with pytest.raises(ValueError, match="seed must be a whole number, or one an image"):
+            model.restore(images, seed=wrong)
+    with pytest.raises(ValueError, match="seed must be one number or one an image; got 3 for 2 images"):
+        model.restore(images, seed=[1, 2, 3])
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (1, 3, 0, 8)])
+def test_nothing_to_restore(shape):
+    with pytest.raises(ValueError, match="at least one image of one pixel"):
+        pmrf().restore(torch.zeros(shape))
+
+
+def test_a_pipeline_is_copied_pickled_and_nested_like_any_module(images):
+    pipeline = both_see_the_mean()
+    expected = pipeline(images)
+    again = copy.deepcopy(pipeline)
+    assert torch.equal(again(images), expected)
+    assert again.condition.estimator is again.source.estimator
+    file = io.BytesIO()
+    torch.save(pipeline, file)
+    file.seek(0)
+    assert torch.equal(torch.load(file, weights_only=False)(images), expected)
+    outer = nn.ModuleDict({"pipeline": filled(again, 3)})
+    outer.load_state_dict({f"pipeline.{name}": value for name, value in pipeline.state_dict().items()})
+    assert torch.equal(again(images), expected)

@@ -56,7 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--model", default="bundled", metavar="MODEL", help="'bundled', a folder, or a hub id (default: bundled)"
+        "--model",
+        default="bundled",
+        metavar="MODEL",
+        help="'bundled', a model's or a run's folder, a published PMRF's file, or a hub id (default: bundled)",
     )
     model.add_argument(
         "--weight",
