@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from pmrf_blocks.data.folders import DataError
@@ -45,16 +47,19 @@ def read_scores(path: str | Path) -> dict[str, float]:
 
 class QAlign:
     """Quality of an image file, 1 (bad) to 5 (excellent), by Q-Align (Wu et al., 2024), through the package pyiqa,
-    which loads its weights (15 GB) from the network at first use."""
+    which loads its weights (15 GB) from the network at first use. What it prints goes to stderr."""
 
     def __init__(self, device: str | None = None) -> None:
         try:
-            import pyiqa
+            with redirect_stdout(sys.stderr):
+                import pyiqa
         except ImportError:
             raise ImportError(
                 "Q-Align needs: pip install pyiqa; or give scores (--scores FILE), or take everything (--min-score 0)"
             ) from None
-        self.metric = pyiqa.create_metric("qalign", device=device)
+        with redirect_stdout(sys.stderr):
+            self.metric = pyiqa.create_metric("qalign", device=device)
 
     def __call__(self, path: Path) -> float:
-        return float(self.metric(str(path)))
+        with redirect_stdout(sys.stderr):
+            return float(self.metric(str(path)))

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,6 +187,18 @@ def test_lsdir_without_scores_says_what_to_install(tmp_path, capsys, monkeypatch
     assert "pip install pyiqa" in capsys.readouterr().err
     with pytest.raises(ImportError):
         QAlign()
+
+
+def test_what_pyiqa_prints_is_kept_off_stdout(monkeypatch, capsys):
+    def create_metric(name, device=None):
+        print(f"Loading pretrained model {name}")
+        return lambda path: print("computing") or 3.5
+
+    monkeypatch.setitem(sys.modules, "pyiqa", types.SimpleNamespace(create_metric=create_metric))
+    assert QAlign()(Path("a.png")) == 3.5
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "Loading pretrained model qalign\ncomputing\n"
 
 
 def test_lsdir_scores_once_and_drops_the_rejected(tmp_path, monkeypatch, capsys):
