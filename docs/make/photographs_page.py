@@ -174,7 +174,15 @@ def page(rows: list[Row], picture: str) -> str:
             cells = [f"{size}", strength, *(f"{share:.0f} %" for share in shares), *(f"{s:.2f}" for s in scores)]
             cells += [f"{scores[2] - scores[0]:+.2f}", *(f"{angle:.1f}" for angle in angles)]
             text.append(f"| {' | '.join(cells)} |")
+    lost = [
+        f"{size} px {strength}"
+        for size in SIZES
+        for strength in STRENGTHS
+        if mean([r.psnr["restored"] - r.psnr["degraded"] for r in rows if (r.size, r.strength) == (size, strength)]) < 0
+    ]
     text += [
+        "",
+        f"Mean PSNR is lost at weight 1 in: {', '.join(lost) or 'none'}.",
         "",
         f"Faces found: {100 * mean([float(row.found) for row in rows]):.0f} %. Time a picture, with finding: median "
         f"{seconds[len(seconds) // 2]:.1f} s, on {environment['threads']} thread(s) of {environment['processor']} that "
