@@ -6,5 +6,6 @@ bundled_results.py  docs/results/bundled.{md,json,jpg}: the model that ships on 
 bundled_page.py     the text of that page
 bundled_card.py     the model card of the weights that ship
 theory_page.py      the text and figure of docs/results/theory.md, which docs/make/theory.py measures
+photographs_page.py docs/results/photographs.md: whole photographs, measured inside their faces
 weight_names.py     names of weights in a short form
 """
