@@ -60,7 +60,7 @@ class InPlaceBlock(ResBlock):
         spare = is_standard(self.conv1) and is_standard(self.conv2) and may_reuse(self, x)
         y = self.conv2(self.between(self.conv1(self.before(x)), spare))
         skip = self.shortcut(x)
-        return y.add_(skip) if spare else skip + y
+        return y.add_(skip) if spare and y.dtype == skip.dtype else skip + y  # autocast may mix them
 
     def may_overwrite(self, x: Tensor) -> bool:
         """Whether overwrite() is the same as forward() and better: it was timed on a CPU (10 % less time for 128

@@ -193,10 +193,10 @@ def test_foreign_weights_are_listed(tmp_path):
     [
         ({"latent_channels": 6}, r"of another shape: .*conv_out\.weight \(8, 24, 3, 3\) for \(12, 24, 3, 3\)"),
         ({"channels": [8, 16, 10**6]}, "of another shape"),  # told before anything of that size is allocated
-        ({"channels": 7}, "does not describe a network known here"),
-        ({"widths": [8]}, "does not describe a network known here: .*widths"),
+        ({"channels": 7}, r"channels must be .*Sequence\[int\]; got 7"),
+        ({"widths": [8]}, "'widths' is no argument known here"),
         ({"norm": "batch"}, "norm must be one of"),
-        ({"class": "SDVAE"}, "describes a SDVAE, not a SimVAE"),
+        ({"class": "SDVAE"}, "describes a 'SDVAE', not a SimVAE"),
     ],
 )
 def test_a_config_that_lies(changes, message, tmp_path):

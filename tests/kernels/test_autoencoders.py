@@ -67,6 +67,14 @@ def test_a_norm_of_one_s_own_stays_in_a_faster_block():
         torch.testing.assert_close(vae(x), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_block_alone_under_autocast_gives_the_plain_one_s_dtype():
+    block, x = build().encoder.mid_block.resnets[0], torch.randn(1, 16, 8, 8)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = block(x)
+        optimize(block)
+        assert block(x).dtype == expected.dtype == torch.float32
+
+
 def test_triton_s_norm_is_taken_by_name_alone(monkeypatch):
     monkeypatch.setattr(swap, "why_missing", lambda: None)
     vae = build(SDVAE, norm="layer", middle="conv")
