@@ -20,7 +20,7 @@ from pmrf_blocks.json_files import is_kind
 from pmrf_blocks.messages import short
 from pmrf_blocks.variants import is_path
 
-LARGEST = 2**20  # of an int: no width, count or size is larger
+LARGEST = 10**9  # of an int: widths and sizes of this kind are left to the comparison with the weights
 LONGEST = 1000  # of a list, an object, or a string
 
 

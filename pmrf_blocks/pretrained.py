@@ -207,7 +207,8 @@ class Pretrained:
         config = read_json(folder / CONFIG)
         named = config.pop("class", cls.__name__)
         if named != cls.__name__:
-            raise WeightsError(f"{folder / CONFIG} describes a {short(named)}, not a {cls.__name__}")
+            own = named[:60] if isinstance(named, str) else short(named)
+            raise WeightsError(f"{folder / CONFIG} describes a {own}, not a {cls.__name__}")
         try:
             check_arguments(cls, config)
             arguments = {name: _imported(value, trusted_modules) for name, value in config.items()}
