@@ -199,7 +199,10 @@ def go_through(
 
 def write_list(path: Path, root: Path, images: Sequence[Path]) -> None:
     """Names relative to the list's folder, one a line, as find_images() reads them: their bytes as they are."""
-    text = "".join(f"{image.relative_to(root).as_posix()}\n" for image in images)
+    names = [image.relative_to(root).as_posix() for image in images]
+    for name in (name for name in names if "\n" in name):
+        print(f"{shown(name)}: left out of {shown(path)}, where a name is a line", file=sys.stderr)
+    text = "".join(f"{name}\n" for name in names if "\n" not in name)
     content = text.encode("utf-8", "surrogateescape")
     write_whole(path, lambda temporary: temporary.write_bytes(content))
 

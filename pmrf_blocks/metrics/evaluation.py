@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +13,18 @@ from torch import Tensor
 
 from pmrf_blocks.images import shown
 from pmrf_blocks.metrics.bootstrap import bootstrap_interval
-from pmrf_blocks.metrics.checks import to_double
 from pmrf_blocks.metrics.frechet import frechet_distance
-from pmrf_blocks.metrics.gathering import Gathered
-from pmrf_blocks.metrics.image_sets import DEFAULT, ImageSetError, Reading, batches, find_set, inspect, match_sets
+from pmrf_blocks.metrics.gathering import Gathered, finite_or_infinite
+from pmrf_blocks.metrics.image_sets import (
+    DEFAULT,
+    LOGGER,
+    ImageSetError,
+    Reading,
+    batches,
+    find_set,
+    inspect,
+    match_sets,
+)
 from pmrf_blocks.metrics.mmd import mmd_rbf
 from pmrf_blocks.metrics.per_image import ImageMetrics
 from pmrf_blocks.metrics.protocols import Protocol
@@ -81,8 +89,9 @@ class Evaluator:
     ) -> None:
         self.protocol, self.reading = protocol, reading
         self.metrics = check_metrics(tuple(protocol.metrics if metrics is None else metrics))
-        self.reference = None if reference is None else find_set(reference, reading)
-        self.posterior_mean = None if posterior_mean is None else find_set(posterior_mean, reading)
+        self._told: set[str] = set()
+        self.reference = None if reference is None else find_set(reference, reading, tell=self._tell)
+        self.posterior_mean = None if posterior_mean is None else find_set(posterior_mean, reading, tell=self._tell)
         self.given = list(statistics)
         self.device, self.batch_size, self.workers = torch.device(device), batch_size, workers
         self.resamples, self.seed = resamples, seed
@@ -97,6 +106,12 @@ class Evaluator:
         for name in self._wanted("distribution"):
             self._build(name, weights)
         self.reference_statistics: dict[str, Statistics] = {}
+
+    def _tell(self, line: str) -> None:
+        """Log a line, once."""
+        if line not in self._told:
+            self._told.add(line)
+            LOGGER.warning("%s", line)
 
     def _wanted(self, *compares: str) -> list[str]:
         return [n for n in self.metrics if METRICS[n].compares in compares and n not in self.unavailable]
@@ -129,11 +144,11 @@ class Evaluator:
     def check(self, *folders: Path) -> None:
         """ImageSetError where one of the folders cannot be measured: found before anything is computed."""
         for folder in folders:
-            self._inspect(find_set(folder, self.reading))
+            self._inspect(find_set(folder, self.reading, tell=self._tell))
 
     def evaluate(self, folder: Path, *, method: str = "", progress: Progress | None = None) -> Evaluation:
         """Measure one folder, or one file. `progress` is called with the number of images after each batch."""
-        restored = find_set(folder, self.reading)
+        restored = find_set(folder, self.reading, tell=self._tell)
         sizes = self._inspect(restored)
         unavailable = dict(self.unavailable)
         distances = self._distances(restored, unavailable)
@@ -147,13 +162,11 @@ class Evaluator:
         needed = {METRICS[name].extractor for name in distances}
         features: dict[str, Gathered] = {name: Gathered(len(restored), self._keeps(name, distances)) for name in needed}
         names = list(restored)
-        for indices, tensors in batches(
-            sets, sizes, batch_size=self.batch_size, workers=self.workers, reading=self.reading
-        ):
+        for indices, tensors in self._batches(sets, sizes):
             ready = [self._prepare(tensor) for tensor in tensors]
             given = dict(zip(("restored", *used), ready))
             for name, values in self.images(images, given).items():
-                per_image[name][indices] = _finite_or_infinite(values, name, [names[i] for i in indices])
+                per_image[name][indices] = finite_or_infinite(values, name, [names[i] for i in indices])
             for name, gathered in features.items():
                 gathered.add(self.extractors[name], ready[0], [names[i] for i in indices])
             if progress is not None:
@@ -185,18 +198,17 @@ class Evaluator:
                 raise ImageSetError(f"no reference set, and no statistics of the extractor '{identity}'")
             sizes = [self._size(path)[:2] for path in self.reference.values()]
             names, gathered = list(self.reference), Gathered(len(self.reference), True)
-            for indices, (tensor,) in batches(
-                [list(self.reference.values())],
-                sizes,
-                batch_size=self.batch_size,
-                workers=self.workers,
-                reading=self.reading,
-            ):
+            for indices, (tensor,) in self._batches([list(self.reference.values())], sizes):
                 gathered.add(self.extractors[extractor], self._prepare(tensor), [names[i] for i in indices])
             self.reference_statistics[extractor] = Statistics(
                 identity, str(self.protocol), gathered.moments, gathered.features
             )
         return self.reference_statistics[extractor]
+
+    def _batches(
+        self, sets: Sequence[Sequence[Path]], sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[list[int], list[Tensor]]]:
+        return batches(sets, sizes, batch_size=self.batch_size, workers=self.workers, reading=self.reading)
 
     def _inspect(self, restored: Mapping[str, Path]) -> list[tuple[int, int]]:
         """Size of every image; an error where sets, sizes or colours differ."""
@@ -286,12 +298,3 @@ class Evaluator:
             interval = bootstrap_interval(values, generator=generator, resamples=self.resamples)
             interval = (interval[0] ** 0.5, interval[1] ** 0.5) if squares else interval
         return Score(mean**0.5 if squares else mean, interval, len(values))
-
-
-def _finite_or_infinite(values: Tensor, name: str, names: list[str]) -> Tensor:
-    """Values in float64 on the CPU; an error naming the images whose value is not a number."""
-    values = to_double(values.detach()).cpu()
-    bad = [image for image, value in zip(names, values) if bool(torch.isnan(value))]
-    if bad:
-        raise ImageSetError(f"{name} is not a number for {', '.join(bad)}")
-    return values

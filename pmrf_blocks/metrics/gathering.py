@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pmrf_blocks.metrics.checks import to_double
 from pmrf_blocks.metrics.frechet import Moments
 from pmrf_blocks.metrics.image_sets import ImageSetError
 from pmrf_blocks.metrics.registry import Extractor
@@ -31,3 +32,12 @@ class Gathered:
             if self.features is None:
                 self.features = torch.empty(self.count, features.shape[1], dtype=torch.float32, device="cpu")
             self.features[done : self.moments.count] = features
+
+
+def finite_or_infinite(values: Tensor, name: str, names: list[str]) -> Tensor:
+    """Values in float64 on the CPU; an error naming the images whose value is not a number."""
+    values = to_double(values.detach()).cpu()
+    bad = [image for image, value in zip(names, values) if bool(torch.isnan(value))]
+    if bad:
+        raise ImageSetError(f"{name} is not a number for {', '.join(bad)}")
+    return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -45,9 +45,11 @@ class Reading:
 DEFAULT = Reading()
 
 
-def find_set(path: str | Path, reading: Reading = DEFAULT) -> dict[str, Path]:
+def find_set(
+    path: str | Path, reading: Reading = DEFAULT, *, tell: Callable[[str], object] | None = None
+) -> dict[str, Path]:
     """Pictures of a folder, or one file, by name without suffix, sorted; recursively those of the folders inside
-    too, whose names begin with the folder's. What is passed over is logged in one line."""
+    too, whose names begin with the folder's. `tell` hears in one line what is passed over."""
     path = Path(path)
     if os.path.lexists(path) and not path.is_dir():
         return {shown(without_suffix(path.name)): path}
@@ -57,8 +59,8 @@ def find_set(path: str | Path, reading: Reading = DEFAULT) -> dict[str, Path]:
         listing = find_pictures(path, recursive=reading.recursive)
     except ImageError as error:
         raise ImageSetError(str(error)) from None
-    if listing.line():
-        LOGGER.warning("passed over in %s: %s", shown(path), listing.line())
+    if tell is not None and listing.line():
+        tell(f"passed over in {shown(path)}: {listing.line()}")
     if listing.problems:
         raise ImageSetError("; ".join(f"{shown(file)}: {reason}" for file, reason in listing.problems[:LISTED]))
     found: dict[str, Path] = {}

@@ -62,7 +62,7 @@ def test_folders(command, recursive, album, tmp_path, capsys):
     assert ("2 folder that was taken already" if recursive else "3 folder (--recursive takes") in line
 
 
-def test_evaluate_takes_the_same_files(album, tmp_path, capsys):
+def test_evaluate_takes_the_same_files(album, tmp_path, capsys, caplog):
     assert main(["degrade", str(album), "-o", str(tmp_path / "out"), "--recursive"]) == 0
     capsys.readouterr()
     call = ["evaluate", str(tmp_path / "out"), "--reference", str(album), "--metrics", "psnr", "--format", "json"]
@@ -70,6 +70,7 @@ def test_evaluate_takes_the_same_files(album, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["methods"][0]["scores"]["psnr"]["value"] == "inf"
     names = [row["image"] for row in json.loads((tmp_path / "each.json").read_text(encoding="utf-8"))]
     assert sorted(names) == ["a", "holiday.2024", "no suffix", "sub/b"]
+    assert sum(record.message.startswith("passed over") for record in caplog.records) == 1  # once, whoever asks
 
 
 def test_training_and_prepare_take_the_same_files(album, tmp_path, caplog, capsys):
@@ -81,6 +82,14 @@ def test_training_and_prepare_take_the_same_files(album, tmp_path, caplog, capsy
     assert files(tmp_path / "out") == [*HERE, "prepare.json", "sub/b.png"]
     assert main(["prepare", "folder", str(album), "--output", str(tmp_path / "few"), "--no-recursive"]) == 0
     assert "sub" not in os.listdir(tmp_path / "few")
+    picture(album / "line\nbreak.png")
+    (album / "a.png").rename(album / os.fsdecode(b"caf\xe9.png"))
+    assert main(["prepare", "ffhq", str(album), "-o", str(tmp_path / "faces"), "--size", "16"]) == 0
+    listed = find_images(tmp_path / "faces" / "first-10000.txt")
+    assert [os.fsencode(path.name) for path in listed] == [
+        b"caf\xe9.png", b"holiday.2024.png", b"no suffix.png", b"b.png"
+    ]  # fmt: skip
+    assert "left out of" in capsys.readouterr().err
 
 
 def test_a_linked_folder_that_is_not_below_is_followed(tmp_path):

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="separated by commas (default: the protocol's, as far as the folders that they compare with are given)",
     )
     parser.add_argument("--format", default="table", choices=("table", "json", "csv", "markdown"))
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there, not to stdout")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there, not to stdout")
     parser.add_argument("--per-image", type=Path, metavar="FILE", help="also one row an image, .csv or .json")
     parser.add_argument(
         "--weights",

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sets = ("ffhq", "lsdir", "celeba-test", "lfw", "webphoto", "wider", "folder")
     parser.add_argument("set", choices=sets, metavar="SET", help=", ".join(sets))
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder that holds the images, at any depth")
-    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder for the results, created")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results, created"
+    )
     parser.add_argument(
         "--size", type=positive, metavar="PIXELS", help="shorter side of the results, or side of the patches"
         " (default: 512 for ffhq, lsdir and celeba-test; else as the images are)",
