@@ -44,10 +44,11 @@ PUBLIC = {
     "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration higher_is_better Isometry isometry "
     "pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "
     "SourceOptions speedup Speedup split_distortion stats_curve StatsError",
-    "restoration": "BatchSpace BUNDLED comparison DegradedSource ELIR flow_conditioned_on_degraded "
-    "flow_conditioned_on_mean flow_from_degraded LatentMeanSource LatentPMRF Latents load_restorer NoiseSource "
-    "NonFiniteError Pipeline Pixels PMRF PosteriorMean PosteriorMeanSource restore restore_crop restore_crops "
-    "restore_photograph FaceReport Restored RestoredCrop RestoredPhotograph SuperResolution",
+    "restoration": "BatchSpace BUNDLED comparison compose degrade_held_out DegradedSource ELIR FaceReport "
+    "flow_conditioned_on_degraded flow_conditioned_on_mean flow_from_degraded LatentMeanSource "
+    "LatentPMRF Latents load_restorer NoiseSource NonFiniteError Pipeline Pixels PMRF PosteriorMean "
+    "PosteriorMeanSource restore restore_crop restore_crops restore_held_out restore_photograph "
+    "Restored RestoredCrop RestoredPhotograph SuperResolution",
 }
 
 

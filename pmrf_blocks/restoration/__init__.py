@@ -2,6 +2,8 @@
 
 pipelines.py    Pipeline: space, source, condition, velocity; what is trained is what restores
 methods.py      LatentPMRF, PMRF, ELIR, PosteriorMean, and PMRF's baselines
+composition.py  compose(): a pipeline out of the names that configurations have for its parts
+held_out.py     how held-out images are degraded and restored, in validation and in tables
 spaces.py       Pixels, Latents
 sources.py      what a flow starts from and what it sees
 names.py        names of a pipeline's networks
@@ -18,7 +20,9 @@ errors.py       NonFiniteError
 from pmrf_blocks.restoration.aligned import RestoredCrop, restore_crop, restore_crops
 from pmrf_blocks.restoration.backgrounds import SuperResolution
 from pmrf_blocks.restoration.comparison import comparison
+from pmrf_blocks.restoration.composition import compose
 from pmrf_blocks.restoration.errors import NonFiniteError
+from pmrf_blocks.restoration.held_out import degrade_held_out, restore_held_out
 from pmrf_blocks.restoration.methods import (
     ELIR,
     PMRF,
@@ -62,6 +66,8 @@ __all__ = [
     "RestoredPhotograph",
     "SuperResolution",
     "comparison",
+    "compose",
+    "degrade_held_out",
     "flow_conditioned_on_degraded",
     "flow_conditioned_on_mean",
     "flow_from_degraded",
@@ -69,5 +75,6 @@ __all__ = [
     "restore",
     "restore_crop",
     "restore_crops",
+    "restore_held_out",
     "restore_photograph",
 ]

@@ -1,6 +1,7 @@
 """How a set of held-out images is degraded and restored: in validation, in tables, everywhere by one rule.
 
-Image number i of a set is degraded and restored with random numbers that depend on i alone.
+Image number i of a set is degraded and restored with random numbers that depend on i alone; steps and solver are the
+pipeline's own, 25 Euler steps where it says nothing else, as PMRF and Latent-PMRF are tested (section 4.1).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ def degrade_held_out(degradation: Degradation, images: Tensor, numbers: Sequence
     """(degraded, target), each (N, 3, H, W) in [0, 1] on the CPU, of clean images that have these numbers in their set.
 
     Each is degraded alone and on the CPU: what it draws does not depend on its batch or on the device.
+
+    Raises ValueError where numbers and images are not as many.
     """
     pairs = [
         degradation(image[None], generator=derive_generator("held out", number))

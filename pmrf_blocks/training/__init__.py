@@ -7,12 +7,15 @@ precision.py    float32 or bfloat16
 preparation.py  device, memory format, compilation
 tasks.py        what autoencoder and estimator minimise
 flow_tasks.py   what a pipeline's velocity minimises
-pairs.py        such pairs computed beforehand, in memory
+pairs.py        a flow's pairs computed beforehand, in memory
 pair_folder.py  the same on the disk
+pair_shards.py  one file of these
 schedule.py     learning rate by step
 ema.py          moving average of the weights
 checkpoint.py   checkpoints, written whole or not at all
 randomness.py   global random numbers of a step, for what takes no generator
+resuming.py     what must stay as it is for a run to go on
+lock.py         one run a folder
 guard.py        which updates are made, which are skipped
 interruption.py Ctrl-C between two steps
 processes.py    this process among those that train together
@@ -20,6 +23,8 @@ inspection.py   what is wrong with a run's images, before its first step
 errors.py       what ends a run
 validation.py   scores and pictures on held-out images
 records.py      what a run writes about itself
+summary.py      what a trained model came from, read off its run
+frame.py        what a command that trains does before and after
 allocator.py    memory that a step frees, kept for the next
 environment.py  versions and hardware for the records
 export.py       the network that a run ends with

@@ -18,7 +18,8 @@ from pmrf_blocks.metrics import frechet_distance, psnr
 from pmrf_blocks.restoration import PMRF, LatentPMRF, comparison, load_restorer
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out, restore_held_out
 from pmrf_blocks.training import FlowTask, fit, precompute_pairs
-from pmrf_blocks.training.validation import validate
+from pmrf_blocks.training.tasks import Examined
+from pmrf_blocks.training.validation import Totals, validate
 from pmrf_blocks.transformers import HourglassTransformer, Level
 
 COUNT = 18  # more than one batch
@@ -100,6 +101,22 @@ def test_validation_does_not_depend_on_the_run_s_seed_or_processes(faces):
     assert scores["psnr"] == others["psnr"]
     assert scores["fid"] == others["fid"]
     assert scores["loss"] != others["loss"]  # its times and noise are the run's
+
+
+def test_shares_of_processes_add_up_to_the_whole(generator):
+    parts = []
+    for numbers in (range(16), range(16, 18)):
+        images = torch.rand(2, len(numbers), 3, generator=generator)
+        parts.append((Examined({"psnr": images.mean()}, {"fid": (images[0], images[1])}), numbers))
+    whole, first, second = Totals(), Totals(), Totals()
+    for found, numbers in parts:
+        whole.add(found, numbers)
+    second.add(*parts[1])
+    first.add(*parts[0])
+    second.merge(first)
+    assert second.scores(18) == pytest.approx(whole.scores(18), rel=1e-12)
+    assert set(whole.scores(18)) == {"psnr", "fid"}
+    assert set(whole.scores(1)) == {"psnr"}  # one image is no distribution
 
 
 def test_documented_convergence_of_two_runs(faces, tmp_path, capsys):
