@@ -113,3 +113,21 @@ def test_bad_images_inside_are_found_before_the_first_step(tmp_path):
     problems = {path.name: reason for path, reason in TarImages([tmp_path / "x.tar"], crop=16).problems([0, 1])}
     assert problems["bad.png"].startswith("cannot be read")
     assert problems["small.png"] == "is 8x8, smaller than the crop of 16"
+
+
+def test_hidden_files_inside_are_no_pictures(packed, tmp_path):
+    folder, _ = packed
+    with tarfile.open(tmp_path / "mac.tar", "w") as archive:
+        for name in ("._0.jpg", "0.jpg", ".thumbnails/0.jpg", "@eaDir/0.jpg", "./1.jpg"):
+            archive.add(folder / "0.jpg", name)
+    assert [path.name for path in TarImages([tmp_path / "mac.tar"]).paths] == ["0.jpg", "1.jpg"]
+
+
+def test_a_file_that_breaks_in_a_worker_process_is_named(packed):
+    folder, _ = packed
+    (folder / "5.jpg").write_bytes((folder / "0.jpg").read_bytes()[:-300])
+    dataset = ImageDataset(find_images(folder), size=32, crop=24)
+    assert dataset.problems(range(6)) == []  # its head is whole
+    loader = torch.utils.data.DataLoader(dataset, batch_sampler=[[5]], num_workers=1)
+    with pytest.raises(DataError, match=r"cannot read .*5\.jpg: damaged: image file is truncated"):
+        next(iter(loader))
