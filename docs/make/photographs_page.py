@@ -205,8 +205,10 @@ def main() -> None:
     picture = arguments.output.with_suffix(".jpg")
     chosen = [row for row in shown if "80 px, medium" in row[0][0] or "160 px, strong" in row[0][0]][:4]
     save_picture(comparison(chosen, tile=192), picture)
-    arguments.output.with_suffix(".json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    arguments.output.write_text(page(rows, picture.name))
+    arguments.output.with_suffix(".json").write_text(
+        json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
+    )
+    arguments.output.write_text(page(rows, picture.name), encoding="utf-8")
 
 
 if __name__ == "__main__":
