@@ -24,6 +24,7 @@ from pmrf_blocks.restoration.spaces import Size
 from pmrf_blocks.seeding import Generators, derive_generator, normal_like
 
 Progress = Callable[[int, int], None]
+LARGEST = 2**16  # pixels; what a model's folder says beyond that is a mistake, or meant to fill memory
 Solver = Any  # a name, or what else find_solver() takes
 
 
@@ -58,7 +59,8 @@ class Pipeline(nn.Module, SavedPipeline):
             own units.
         steps, solver: how restore() integrates when it is not told.
 
-    Raises ValueError for a number out of range and for a solver that is none, TypeError for a fraction of a step.
+    Raises ValueError for a number out of range and for a solver that is none, TypeError for a fraction of a step and a
+    part that is no module.
     """
 
     def __init__(
@@ -80,7 +82,10 @@ class Pipeline(nn.Module, SavedPipeline):
             )
         if not (isinstance(size, int) and isinstance(steps, int)):
             raise TypeError(f"size and steps must be whole numbers; got {size!r}, {steps!r}")
+        if size > LARGEST:
+            raise ValueError(f"size must be at most {LARGEST} pixels; got {size}")
         find_solver(solver)
+        check_parts(space, source, condition, velocity)
         self.space: Any = space
         self.source, self.condition = source, condition
         self.velocity: Any = velocity
@@ -198,6 +203,15 @@ class Pipeline(nn.Module, SavedPipeline):
         raise ValueError(
             f"{type(self.source).__name__} has no posterior mean: take weight 1, without posterior_mean_only"
         )
+
+
+def check_parts(space: Any, source: Any, condition: Any, velocity: Any) -> None:
+    """TypeError for a part that is no module, or a space that does not encode and decode."""
+    for name, part in (("source", source), ("condition", condition), ("velocity", velocity)):
+        if not (isinstance(part, nn.Module) or (part is None and name != "source")):
+            raise TypeError(f"{name} must be a module; got {type(part).__name__}")
+    if not (isinstance(space, nn.Module) and hasattr(space, "encode") and hasattr(space, "decode")):
+        raise TypeError(f"space must be a module with encode() and decode(); got {type(space).__name__}")
 
 
 def seed_of_each(seed: int | Sequence[int], count: int) -> list[int]:

@@ -158,13 +158,15 @@ def test_weights_are_named_by_their_networks(images):
     [
         ({"size": 0}, ValueError, "size and steps must be at least 1"),
         ({"size": 1.5}, TypeError, "whole numbers"),
+        ({"size": 10**30}, ValueError, "size must be at most 65536 pixels"),
+        ({"velocity": "x"}, TypeError, "velocity must be a module; got str"),
         ({"source_noise": float("nan")}, ValueError, "source_noise at least 0; got 16, 2, nan"),
         ({"solver": "rk9"}, ValueError, "solver must be one of 'euler'"),
     ],
 )
 def test_numbers_of_a_pipeline(change, error, message):
     with pytest.raises(error, match=message):
-        flow_from_degraded(velocity=None, **{"size": 16, "steps": 2, "source_noise": 0.1, **change})
+        flow_from_degraded(**{"velocity": None, "size": 16, "steps": 2, "source_noise": 0.1, **change})
 
 
 def test_generators_must_be_as_many_as_images():

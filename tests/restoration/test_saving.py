@@ -180,6 +180,10 @@ def test_what_is_shared_lies_in_the_pipeline_above(tmp_path, images):
         ),
         ({"source": {"class": "DegradedSource", "settings": {"x": 1}}}, "does not describe a Pipeline: .*argument"),
         ({"source": {"class": "DegradedSource"}}, "does not describe a Pipeline: .*missing 1 required .*'space'"),
+        (
+            {"source": {"class": "Pixels"}, "space": {"class": "DegradedSource"}},
+            r"space must be a module with encode\(\) and decode\(\); got DegradedSource",
+        ),
     ],
 )
 def test_parts_that_lie(tmp_path, parts, complaint):
