@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+MAKE = ROOT / "docs" / "make"  # of the repository, no page
 LINK = re.compile(r"\[([^\]]+)\]\((\.\./[^)#\s]+)(#[^)]*)?\)")
 
 
@@ -20,7 +21,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
     def named(match: re.Match[str]) -> str:
         target = (folder / match[2]).resolve()
-        outside = ROOT in target.parents and ROOT / "docs" not in target.parents
+        outside = ROOT in target.parents and (ROOT / "docs" not in target.parents or MAKE in (target, *target.parents))
         if not (outside and target.exists()):
             return match[0]
         label = match[1] if match[1].startswith("`") else f"`{match[1]}`"

@@ -1,6 +1,6 @@
 """Linear layers in inference on a CPU: in float32 by oneDNN's matrix product, and in halves where asked.
 
-torch.nn.functional.linear asks MKL for them, which is 1.1 to 1.6 times slower on AMD's CPUs (docs/design.md).
+torch.nn.functional.linear asks MKL for them, which is 1.1 to 1.6 times slower on AMD's CPUs (docs/measurements.md).
 """
 
 from __future__ import annotations

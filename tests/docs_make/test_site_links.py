@@ -13,6 +13,7 @@ from docs.make.site_links import on_page_markdown
         ("a.md", "[`pmrf_blocks/cli.py`](../pmrf_blocks/cli.py)", "`pmrf_blocks/cli.py`"),
         ("a.md", "[the command](../pmrf_blocks/cli.py#L3)", "the command (`pmrf_blocks/cli.py`)"),
         ("results/a.md", "[tests](../../tests)", "`tests`"),
+        ("results/a.md", "[scripts](../make)", "scripts (`docs/make`)"),
         ("results/a.md", "[metrics](../metrics.md)", "[metrics](../metrics.md)"),
         ("a.md", "[gone](../pmrf_blocks/gone.py)", "[gone](../pmrf_blocks/gone.py)"),
         ("a.md", "[site](https://arxiv.org/abs/2507.00447)", "[site](https://arxiv.org/abs/2507.00447)"),
