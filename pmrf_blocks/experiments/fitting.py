@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from pmrf_blocks.autoencoders import load_autoencoder
@@ -20,8 +19,6 @@ from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import Autoencoder, Decoder, Estimator, Flow, LatentEstimator, Stage
 from pmrf_blocks.losses import perceptual_loss
-from pmrf_blocks.metrics.registry import build_extractor
-from pmrf_blocks.metrics.weights import Unavailable
 from pmrf_blocks.restoration import BUNDLED, Latents, Pipeline
 from pmrf_blocks.restoration.composition import compose
 from pmrf_blocks.training import (
@@ -36,6 +33,7 @@ from pmrf_blocks.training import (
 )
 from pmrf_blocks.training.checkpoint import steps_done
 from pmrf_blocks.training.export import export
+from pmrf_blocks.training.features import validation_features
 from pmrf_blocks.training.pairs import OneCache
 from pmrf_blocks.training.processes import once, processes
 from pmrf_blocks.training.tasks import Task
@@ -165,7 +163,7 @@ def train_flow(
     pipeline = pipeline_of(flow, place, velocity=flow.velocity.build(flow.train.seed))
     task = FlowTask(
         pipeline, degradation=degradation_of(flow.degradation), time=flow.time, loss=flow.loss,
-        pixel_weight=flow.pixel_weight, groups=flow.groups, features=validation_features(place),
+        pixel_weight=flow.pixel_weight, groups=flow.groups, features=validation_features(place.inception, place.device),
     )  # fmt: skip
     steps, caches = flow.train.steps, flow.pair_caches if flow.pair_rounds else 1
     ends, cache_ends = ([steps * part // parts for part in range(1, parts + 1)] for parts in (pieces, caches))
@@ -183,20 +181,6 @@ def train_flow(
             after_piece(network, stop, clock() - start)
             start = clock()
     keep(network, flow, place)
-
-
-def validation_features(place: Place) -> dict[str, Callable[[Tensor], Tensor]]:
-    """What validation of flows measures the distance of distributions by, under the name of the metric: Inception-v3's
-    features where its weights were given, else their stand-in; none where neither is to be had."""
-    network, metric = ("inception", "fid") if place.inception else ("efficientnet_lite0", "fd_efficientnet_lite0")
-    weights = {} if place.inception is None else {network: str(place.inception)}
-    try:
-        return {metric: build_extractor(network, weights=weights, device=processes(place.device).device).run}
-    except Unavailable as error:
-        if place.inception is not None:
-            raise ValueError(f"--inception: {error}") from None
-        print(f"validation without {metric}: {error}", file=sys.stderr)
-        return {}
 
 
 def flow_data(flow: Flow, pipeline: Pipeline, place: Place, cache: int) -> Dataset:

@@ -160,14 +160,8 @@ def place_of(arguments: Common) -> Place:
     note = layout_note(arguments.data)
     if note is not None:
         print(note, file=sys.stderr)
-    return Place(
-        arguments.data,
-        arguments.runs,
-        arguments.device,
-        arguments.vgg19,
-        inception=arguments.inception,
-        changes=changes,
-    )
+    places = (arguments.data, arguments.runs, arguments.device)
+    return Place(*places, arguments.vgg19, changes, inception=arguments.inception)
 
 
 def with_finished(arguments: Common, stage: Any) -> Any:

@@ -198,11 +198,7 @@ def record(table: Table, results: Results, faces: FaceSet, made: Made) -> dict[s
         f"{part}: {label}": {str(seed): own.scores for seed, own in seeds.items()}
         for (part, label), seeds in results.measured.items()
     }
-    said = (
-        {}
-        if made.scale == "debug"
-        else dict(zip((c.text for c in table.claims), verdicts(table.claims, results, faces)))
-    )
+    said = [] if made.scale == "debug" else verdicts(table.claims, results, faces)
     return {
         "table": table.name,
         "scale": made.scale,
@@ -214,6 +210,6 @@ def record(table: Table, results: Results, faces: FaceSet, made: Made) -> dict[s
         "scores": scores,
         "errors": results.errors,
         "paper": {row.label: row.paper for row in table.rows},
-        "claims": said,
+        "claims": {claim.text: verdict for claim, verdict in zip(table.claims, said)},
         "rows": {row.label: describe(row.stage) for row in table.rows},
     }

@@ -21,6 +21,7 @@ interruption.py Ctrl-C between two steps
 processes.py    this process among those that train together
 inspection.py   what is wrong with a run's images, before its first step
 errors.py       what ends a run
+features.py     what validation measures sets of images by
 validation.py   scores and pictures on held-out images
 records.py      what a run writes about itself
 summary.py      what a trained model came from, read off its run

@@ -8,9 +8,10 @@ from torch import nn
 
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.experiments import Net, describe, stage_name, trained, with_seed
-from pmrf_blocks.experiments.fitting import finished, pipeline_of, validation_features
+from pmrf_blocks.experiments.fitting import finished, pipeline_of
 from pmrf_blocks.restoration import Latents, Pipeline
 from pmrf_blocks.training import TrainConfig
+from pmrf_blocks.training.features import validation_features
 from recipes import elir, latent_pmrf, pmrf, posterior_mean, sim_vae
 
 
@@ -171,4 +172,4 @@ def test_validation_of_a_flow_logs_a_distance_of_distributions(place, tmp_path):
     assert "val_psnr" in lines
     (tmp_path / "inception.pth").write_bytes(b"")
     with pytest.raises(ValueError, match=r"--inception: .*cannot be read"):
-        validation_features(replace(place, inception=tmp_path / "inception.pth"))
+        validation_features(tmp_path / "inception.pth", place.device)
