@@ -1,11 +1,13 @@
 """Neighborhood attention against a naive loop in float64; rotary embedding against complex numbers."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from natten_rule import seen
 
 from pmrf_blocks.attention import (
     AxialRoPE,
@@ -23,22 +25,10 @@ def naive(q, k, v, kernel, dilation, scale, stride=(1, 1), causal=(False, False)
     """Every query by itself, from NATTEN's definition."""
     out = torch.empty_like(v)
     _, height, width, _, _ = q.shape
-
-    def window(position, size, axis):
-        width, step = kernel[axis], dilation[axis]
-        grid = range(position % step, size, step)  # the query's residue class
-        own = position // step
-        group = own // stride[axis] * stride[axis]  # the first of those that see what their leader sees
-        if causal[axis]:
-            last = min(group + stride[axis] - 1, len(grid) - 1)
-            return list(grid)[max(last - width + 1, 0) : own + 1]
-        centre = min(group + stride[axis] // 2, len(grid) - 1)
-        first = min(max(centre - width // 2, 0), len(grid) - width)
-        return list(grid)[first : first + width]
-
+    rows_of, columns_of = (partial(seen, *axis) for axis in zip(q.shape[1:3], kernel, stride, dilation, causal))
     for y in range(height):
         for x in range(width):
-            rows, columns = window(y, height, 0), window(x, width, 1)
+            rows, columns = rows_of(y), columns_of(x)
             keys = k[:, rows][:, :, columns].flatten(1, 2)
             values = v[:, rows][:, :, columns].flatten(1, 2)
             weights = (torch.einsum("bnd,bknd->bnk", q[:, y, x], keys) * scale).softmax(-1)

@@ -1,76 +1,97 @@
-"""The problems that NATTEN tests its own kernels on: every window rule against natten's, every result against softmax
-over the keys that the rule names, for some queries of each."""
+"""Every two-dimensional problem of NATTEN's own tests: windows against natten's, results and gradients against softmax
+over the keys that the rule names.
+
+Grids, kernels, strides and dilations are NATTEN's: they make the pattern, and the tiles that a backend cuts it into.
+Batch is 1 and head_dim 4: no window depends on them. So that the file takes seconds, a heavy problem is run with one
+head (heads of k and v are repeated before any window is cut, and every pair of numbers of heads is in a light problem),
+without gradients, and causal along both axes or none; the two heaviest are run without causality only. The windows of
+each axis are compared whole, causal or not, in every problem.
+"""
 
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from natten_problems import PROBLEMS
+from natten_rule import mask
 
 from pmrf_blocks.attention import neighborhood_attention_2d
 from pmrf_blocks.attention.dense import _axis_mask
 from pmrf_blocks.attention.windows import Axis
 
-# heads, heads of k and v, size, kernel, stride, dilation
-PROBLEMS = [
-    (4, 4, (5, 25), (5, 16), (1, 16), (1, 1)),
-    (4, 2, (5, 25), (5, 16), (1, 16), (1, 1)),
-    (4, 1, (5, 25), (5, 16), (4, 16), (1, 1)),
-    (1, 1, (84, 19), (7, 3), (1, 1), (5, 1)),
-    (1, 1, (19, 29), (8, 8), (1, 1), (2, 3)),
-    (1, 1, (48, 17), (24, 16), (1, 1), (2, 1)),
-    (1, 1, (67, 80), (12, 7), (8, 4), (5, 11)),
-    (1, 1, (8, 8), (8, 8), (1, 1), (1, 1)),
-    (1, 1, (33, 33), (24, 16), (1, 1), (1, 1)),
-    (1, 1, (40, 20), (3, 7), (1, 1), (1, 1)),
-    (1, 1, (16, 16), (3, 3), (1, 1), (1, 1)),
-    (1, 1, (44, 80), (9, 10), (1, 1), (1, 1)),
-    (1, 1, (28, 40), (17, 31), (1, 1), (1, 1)),
-    (1, 1, (36, 40), (36, 40), (12, 13), (1, 1)),
-    (1, 1, (44, 80), (44, 80), (4, 8), (1, 1)),
-    (1, 1, (84, 69), (7, 68), (1, 1), (5, 1)),
-    (1, 1, (84, 69), (7, 20), (1, 6), (5, 1)),
-    (1, 1, (64, 64), (32, 32), (1, 1), (1, 2)),
-    (1, 1, (17, 48), (16, 24), (1, 1), (1, 2)),
-    (1, 1, (72, 80), (24, 16), (1, 1), (3, 5)),
-    (1, 1, (44, 80), (24, 24), (8, 16), (1, 1)),
-    (1, 1, (16, 16), (15, 14), (4, 5), (1, 1)),
-    (1, 1, (48, 80), (24, 24), (8, 8), (1, 1)),
-]
-HEAD_DIM, QUERIES = 8, 24
+HEAD_DIM, PROBES = 4, 3
+HEAVY, HEAVIEST = 400_000, 40_000_000  # logits
+DENSE = 1000  # pixels up to which the dense backend, quadratic in them, is run too
+FLAGS = tuple(product((False, True), repeat=2))
+AXES = sorted({axis for p in PROBLEMS for axis in zip(p.size, p.kernel, p.stride, p.dilation)})
 
 
-def rule(size, kernel, stride, dilation, causal):
-    """The natten package's own mask of one axis, (size, size) bool."""
-    flex = pytest.importorskip("natten.backends.flex", reason="natten is not installed")
-    mask = flex.get_na_flex_mask("cpu", 1, (size,), (kernel,), (stride,), (dilation,), (causal,)).mask_mod
-    place = torch.arange(size, dtype=torch.int32)
-    return mask(None, None, place[:, None], place[None, :]).numpy()
-
-
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
-def test_windows_are_nattens(problem):
-    for size, kernel, stride, dilation in zip(*problem[2:]):
+def test_windows_are_the_rules():
+    for size, kernel, stride, dilation in AXES:
         for causal in (False, True):
-            ours = _axis_mask(size, Axis(kernel, dilation, stride, causal))
-            assert np.array_equal(ours, rule(size, kernel, stride, dilation, causal))
+            axis = Axis(kernel, dilation, stride, causal)
+            assert np.array_equal(_axis_mask(size, axis), mask(size, kernel, stride, dilation, causal)), (size, axis)
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
-def test_results_are_softmax_over_the_windows(problem, generator):
-    heads, shared, size, kernel, stride, dilation = problem
-    q = torch.randn(1, *size, heads, HEAD_DIM, generator=generator)
-    k, v = torch.randn(2, 1, *size, shared, HEAD_DIM, generator=generator)
-    keys, values = (x[0].repeat_interleave(heads // shared, 2).double() for x in (k, v))
-    places = torch.stack([torch.randint(side, (QUERIES,), generator=generator) for side in size], 1)
-    for causal in product((False, True), repeat=2):
-        ours = neighborhood_attention_2d(q, k, v, kernel, stride=stride, dilation=dilation, is_causal=causal)
-        masks = [
-            torch.from_numpy(_axis_mask(side, Axis(*axis)))
-            for side, *axis in zip(size, kernel, dilation, stride, causal)
-        ]
-        for y, x in places.tolist():
-            own = keys[masks[0][y]][:, masks[1][x]].flatten(0, 1), values[masks[0][y]][:, masks[1][x]].flatten(0, 1)
-            weights = (torch.einsum("nd,knd->nk", q[0, y, x].double(), own[0]) * HEAD_DIM**-0.5).softmax(-1)
-            expected = torch.einsum("nk,knd->nd", weights, own[1]).float()
-            torch.testing.assert_close(ours[0, y, x], expected, rtol=1e-5, atol=1e-5)
+def test_the_rule_is_nattens():
+    flex = pytest.importorskip("natten.backends.flex", reason="natten is not installed")
+    for axis, causal in product(AXES, (False, True)):
+        theirs = flex.get_na_flex_mask("cpu", 1, *((value,) for value in axis), (causal,)).mask_mod
+        place = torch.arange(axis[0], dtype=torch.int32)
+        assert np.array_equal(mask(*axis, causal), theirs(None, None, place[:, None], place[None, :])), (axis, causal)
+
+
+class Case:
+    """Inputs of a problem, whose queries each equal one of a few probes.
+
+    A probe's attention is then a ratio of sums over windows, which are products of matrices, one along each axis: all
+    queries are checked, in float64, at little cost.
+    """
+
+    def __init__(self, problem, heads, generator):
+        self.problem, shape = problem, (1, *problem.size)
+        self.groups = heads[0] // heads[1]
+        self.probes = torch.randn(PROBES, HEAD_DIM, generator=generator)
+        self.choice = torch.randint(PROBES, (*shape, heads[0]), generator=generator)
+        self.k, self.v = torch.randn(2, *shape, heads[1], HEAD_DIM, generator=generator)
+
+    def leaves(self, dtype):
+        return [x.to(dtype).requires_grad_() for x in (self.probes, self.k, self.v)]
+
+    def ours(self, probes, k, v, causal, backend):
+        _, kernel, stride, dilation, _ = self.problem
+        options = {"stride": stride, "dilation": dilation, "is_causal": causal, "backend": backend}
+        return neighborhood_attention_2d(probes[self.choice], k, v, kernel, **options)
+
+    def expected(self, probes, k, v, causal):
+        rows, columns = (torch.from_numpy(mask(*axis)).double() for axis in zip(*self.problem[:4], causal))
+        k, v = (x[0].repeat_interleave(self.groups, 2) for x in (k, v))
+        weights = (torch.einsum("pd,yxnd->pnyx", probes, k) * HEAD_DIM**-0.5).exp()
+        both = torch.cat([weights[:, :, None] * v.permute(2, 3, 0, 1), weights[:, :, None]], 2)  # (P, N, D + 1, H, W)
+        sums = rows @ both @ columns.mT
+        of_probes = (sums[:, :, :-1] / sums[:, :, -1:]).permute(0, 3, 4, 1, 2)  # (P, H, W, N, D)
+        return of_probes.take_along_dim(self.choice[..., None], 0)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: str(p[:4]))
+def test_results_and_gradients_are_those_of_softmax_over_the_windows(problem, generator):
+    light = problem.logits <= HEAVY
+    flags = FLAGS if light else FLAGS[::3] if problem.logits <= HEAVIEST else FLAGS[:1]
+    pairs = problem.heads if light else ((1, 1),)
+    for heads, causal in [(pair, FLAGS[0]) for pair in pairs] + [(pairs[0], causal) for causal in flags[1:]]:
+        case = Case(problem, heads, generator)
+        leaves = case.leaves(torch.float64)
+        with torch.set_grad_enabled(light and causal == FLAGS[0]):
+            expected = case.expected(*leaves, causal)
+        for backend in ("tiled", "dense") if problem.size[0] * problem.size[1] <= DENSE else ("tiled",):
+            name = f"{problem[:4]}, heads {heads}, causal {causal}, {backend}: "
+            own = case.leaves(torch.float32)
+            with torch.set_grad_enabled(expected.requires_grad):
+                out = case.ours(*own, causal, backend)
+            torch.testing.assert_close(out, expected.float(), rtol=1e-4, atol=1e-5, msg=name.__add__)
+            if out.requires_grad:
+                towards = torch.randn(out.shape, generator=generator)
+                theirs = torch.autograd.grad(expected, leaves, towards.double(), retain_graph=True)
+                for a, b in zip(torch.autograd.grad(out, own, towards), theirs):
+                    torch.testing.assert_close(a, b.float(), rtol=1e-3, atol=1e-3, msg=name.__add__)
