@@ -196,7 +196,7 @@ def test_foreign_weights_are_listed(tmp_path):
         ({"channels": 7}, r"channels must be .*Sequence\[int\]; got 7"),
         ({"widths": [8]}, "'widths' is no argument known here"),
         ({"norm": "batch"}, "norm must be one of"),
-        ({"class": "SDVAE"}, "describes a 'SDVAE', not a SimVAE"),
+        ({"class": "SDVAE"}, "describes a SDVAE, not a SimVAE"),
     ],
 )
 def test_a_config_that_lies(changes, message, tmp_path):
