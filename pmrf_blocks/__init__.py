@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pmrf_blocks.restoration.simple import restore
 
 __all__ = ["__version__", "restore"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:
