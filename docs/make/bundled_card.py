@@ -31,14 +31,14 @@ tags: [image-restoration, face-restoration, rectified-flow]
 ---
 # The bundled Latent-PMRF
 
-A Latent-PMRF at {size}x{size}, small enough to train and to run on a processor: a posterior-mean estimator (UNet), a
+A Latent-PMRF at {size}x{size}, small enough to train and to run on a CPU: a posterior-mean estimator (UNet), a
 Sim-VAE (f8c32) and a latent flow (hourglass transformer); in `pixel/`, PMRF in pixels on the same posterior mean, for
 comparison. `pmrf-blocks restore` and `LatentPMRF.from_pretrained("bundled")` take these weights.
 
 ## What it is for
 
 Trying the toolkit, restoring small aligned face crops (blur, noise, low resolution, JPEG), and tests. It was trained
-for a few processor hours on about 1,500 synthetic faces: it is no match for models trained on FFHQ, and details that
+for a few CPU hours on about 1,500 synthetic faces: it is no match for models trained on FFHQ, and details that
 it adds are invented. Do not identify people by them. `--posterior-mean-only` gives the estimate of least error.
 
 ## Data and licences

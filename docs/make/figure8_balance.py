@@ -51,7 +51,7 @@ class Arguments:
     size: int = 256
     """Side that the images are brought to, in pixels."""
     threads: int | None = None
-    """Processor threads; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
+    """CPU threads; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
     allow_dirty: bool = False
     """Write the page though files differ from the commit that it names; it then says so."""
 

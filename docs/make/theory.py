@@ -66,7 +66,7 @@ class Arguments:
     seed: int = 0
     """Of degradations, source noise and observations."""
     threads: int | None = None
-    """Processor threads; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
+    """CPU threads; all cores when not given. Several are faster by OMP_NUM_THREADS=n."""
     allow_dirty: bool = False
     """Write the page though files differ from the commit that it names; it then says so."""
 

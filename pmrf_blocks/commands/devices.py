@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The precision called `name`. 'auto' is bfloat16 on CUDA; on a processor float32, whose result is the reference
+    """The precision called `name`. 'auto' is bfloat16 on CUDA; on a CPU float32, whose result is the reference
     and which costs the bundled model little."""
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32

@@ -59,7 +59,7 @@ def piece_folders(flow: Flow, pieces: int, place: Place) -> list[Path]:
 def run_curve(flow: Flow, pieces: int, place: Place, faces: FaceSet) -> list[Point]:
     """The points of a flow's training; what is finished is read. The velocity after each piece stays in the run folder.
 
-    Seconds are the training's own (computing of pairs included, measurements not): processor seconds on a CPU, where
+    Seconds are the training's own (computing of pairs included, measurements not): CPU seconds on a CPU, where
     other programs do not count, and the clock's elsewhere. Many processes train alone: one measures afterwards.
     """
     folders = piece_folders(flow, pieces, place)

@@ -31,7 +31,7 @@ CREDITS = {
     "faces256/val": "The faces are synthetic, of the kind that was trained on but apart from it.",
 }
 SCALE_NOTES = {
-    "small": "Every run here took minutes of one processor core and is short of convergence: what the rows show is "
+    "small": "Every run here took minutes of one CPU core and is short of convergence: what the rows show is "
     "which learns faster from few images, not where each would end. The paper's numbers are at another scale, on other "
     "images and by other feature networks; they stand here for the order of the rows alone.",
     "debug": "Two steps of the smallest networks: these numbers show that the recipe runs, and nothing else.",

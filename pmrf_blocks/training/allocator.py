@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
     """Have glibc's malloc keep what is freed, rather than hand it back and have it cleared again at the next step;
     whether it will.
 
-    On a processor these page faults took a tenth of a training step of Latent-PMRF's transformer (docs/training.md).
+    On a CPU these page faults took a tenth of a training step of Latent-PMRF's transformer (docs/training.md).
     For the whole process, for good: its resident memory stays at its peak. Other systems and CUDA are not affected.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
