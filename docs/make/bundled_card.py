@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from docs.make.bundled_page import ROWS, score_rows, seeds_in_words, verdicts
+from docs.make.bundled_page import goals, how, score_rows, seeds_in_words, sweep_table, verdicts
 from pmrf_blocks.data import find_images
 from pmrf_blocks.restoration import BUNDLED, load_restorer
 from pmrf_blocks.restoration.names import networks_of
@@ -38,7 +38,7 @@ comparison. `pmrf-blocks restore` and `LatentPMRF.from_pretrained("bundled")` ta
 ## What it is for
 
 Trying the toolkit, restoring small aligned face crops (blur, noise, low resolution, JPEG), and tests. It was trained
-for a few CPU hours on about 1,500 synthetic faces: it is no match for models trained on FFHQ, and details that
+for a few CPU hours on a few thousand synthetic faces: it is no match for models trained on FFHQ, and details that
 it adds are invented. Do not identify people by them. `--posterior-mean-only` gives the estimate of least error.
 
 ## Data and licences
@@ -74,13 +74,17 @@ def card(provenance: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
         text += [
             "",
             f"{result['images']} held-out faces (faces256/{result['split']}), degradation "
-            f"{seeds_in_words(result['seeds'])}, 25 Euler steps. FD and MMD are on EfficientNet-Lite0 features: "
+            f"{seeds_in_words(result['seeds'])}, {how(result)}. FD and MMD are on EfficientNet-Lite0 features: "
             "compare them within this table only.",
             "",
-            *score_rows(result["table"], ROWS),
+            *score_rows(result["table"], result["labels"]),
+            "",
+            *goals(result["table"], result["split"]),
             "",
             *verdicts(result["table"]),
         ]
+        if result["sweep"]:
+            text += ["", *(line.replace("## Steps", "### Steps") for line in sweep_table(result))]
     text += [
         "",
         'The faces of faces256/test are photographs of real people: DeBruine, L. (2022). webmorphR.stim, CC BY 4.0.',
@@ -104,7 +108,8 @@ def known_now(folder: Path, runs: Path | None, data: Path | None) -> dict[str, A
         known["parameters"] = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
         known["size"] = pipelines[""].size
     if data is not None:
-        known["data"] = describe_data({name: len(find_images(data / name)) for name in ("faces256/train", "photos")})
+        folders = ("faces256/train", "photo-faces", "photos")
+        known["data"] = describe_data({name: len(find_images(data / name)) for name in folders})
     return known
 
 

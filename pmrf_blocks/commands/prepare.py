@@ -13,11 +13,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pmrf_blocks.commands.face_crops import CutFaces, detector_called
 from pmrf_blocks.commands.targets import ArgumentError, cannot_hold_files
 from pmrf_blocks.data.folders import DataError, find_images
 from pmrf_blocks.data.preparing import Cut, Outcome, Shrink, Tally, Work, prepare
 from pmrf_blocks.data.published_sets import PUBLISHED_SETS
 from pmrf_blocks.data.scores import QAlign, read_scores
+from pmrf_blocks.faces import DetectorUnavailable
 from pmrf_blocks.images import MAX_PIXELS, shown, without_suffix, write_whole
 from pmrf_blocks.json_files import read_json_object
 
@@ -28,7 +30,7 @@ Each = Callable[[Outcome], None]
 def run(arguments: argparse.Namespace) -> int:
     try:
         problems = PREPARE.get(arguments.set, prepare_images)(arguments)
-    except (ArgumentError, DataError, ImportError) as error:
+    except (ArgumentError, DataError, DetectorUnavailable, ImportError) as error:
         print(f"pmrf-blocks prepare: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -118,7 +120,18 @@ def prepare_patches(arguments: argparse.Namespace) -> int:
     return report(arguments, len(paths), tally)
 
 
-PREPARE = {"celeba-test": prepare_pairs, "lsdir": prepare_patches}
+def prepare_faces(arguments: argparse.Namespace) -> int:
+    """Any photographs: their faces, aligned, as far as none has to be enlarged."""
+    size = PUBLISHED_SETS["faces"].side if arguments.size is None else arguments.size
+    paths = find(arguments.source, arguments)
+    detector_called(arguments.detector)  # fails here, once, where it cannot be had
+    begin(arguments.output, {"set": "faces", "size": size, "detector": arguments.detector})
+    work = CutFaces(arguments.source, arguments.output, size or 512, arguments.detector, **limits(arguments))
+    refuse_collisions(paths, work)
+    return report(arguments, len(paths), go_through(paths, work, arguments))
+
+
+PREPARE = {"celeba-test": prepare_pairs, "lsdir": prepare_patches, "faces": prepare_faces}
 
 
 def drop_torn_line(path: Path) -> None:
@@ -174,7 +187,7 @@ def begin(output: Path, record: dict[str, Any]) -> None:
     write_whole(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8"))
 
 
-def refuse_collisions(paths: Sequence[Path], work: Shrink | Cut) -> None:
+def refuse_collisions(paths: Sequence[Path], work: Shrink | Cut | CutFaces) -> None:
     seen: dict[Path, Path] = {}
     for path in paths:
         other = seen.setdefault(work.target(path), path)

@@ -25,6 +25,7 @@ PUBLISHED_SETS = {
         PublishedSet("lfw", "LFW-Test, real degraded faces (Huang et al., 2008; Wang et al., 2021a)", 1_711),
         PublishedSet("webphoto", "WebPhoto-Test, old photographs (Wang et al., 2021a)", 407),
         PublishedSet("wider", "WIDER-Test, severely degraded faces (Zhou et al., 2022)", 970),
+        PublishedSet("faces", "the faces of any photographs, cut out in FFHQ's frame", side=512),
         PublishedSet("folder", "any folder of images"),
     )
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 from pmrf_blocks.data.folders import find_images
 
 HELD_OUT = 1 / 16
-LAYOUT = ("ffhq512", "ffhq256", "lsdir512", "celeba-test", "faces256", "photos")  # folders that recipes name
+# Folders that recipes name.
+LAYOUT = ("ffhq512", "ffhq256", "lsdir512", "celeba-test", "faces256", "photos", "photo-faces")
 
 
 def split_by_name(paths: Sequence[Path], held_out: float = HELD_OUT) -> tuple[list[Path], list[Path]]:
@@ -38,11 +39,15 @@ def name_hash(path: Path) -> float:
 
 
 def find_part(root: Path, folder: str, *, held_out: bool) -> list[Path]:
-    """The image files of the part of `root` that is called `folder`; DataError where there are none.
+    """The image files of the part of `root` that is called `folder`; DataError where there are none. Names joined by
+    a plus sign, 'ffhq256+photo-faces', are parts that are taken together.
 
     A root that has none of the folders of LAYOUT, nor this one, is taken as it is: its train, for held-out images its
     val (test, where `folder` ends so and there is one); or, without these, all its images by split_by_name().
     """
+    if "+" in folder:
+        parts = [find_part(root, name, held_out=held_out) for name in folder.split("+")]
+        return list(dict.fromkeys(path for part in parts for path in part))
     if any((root / name).exists() for name in (folder, *LAYOUT)) or not root.is_dir():
         return find_images(root / folder)
     if (root / "train").is_dir() and (root / "val").is_dir():

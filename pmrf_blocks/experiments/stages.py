@@ -17,7 +17,7 @@ class Images:
     """Images of one folder below the data folder.
 
     Arguments:
-        folder: its name; a list of images (.txt) is as good.
+        folder: its name, or several joined by '+'; a list of images (.txt) is as good.
         size: the shorter side is brought to this many pixels.
         crop: side of the random crop; None takes the centre square.
         first: how many of them, in the order of their names; None takes all.

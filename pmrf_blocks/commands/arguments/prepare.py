@@ -15,6 +15,8 @@ SET is one of:
   celeba-test  pairs of sharp and degraded faces, by name, into OUT/hq and OUT/lq
   lfw, webphoto, wider
                real degraded faces, each file decoded and copied
+  faces        any photographs: their faces, aligned as FFHQ's are, --size pixels squared; those that would
+               have to be enlarged are left out
   folder       any images, as they are or, with --size, brought to a size
 
 The published number of images is checked. Folders inside SOURCE are kept in OUT. What is in OUT already is not
@@ -25,12 +27,13 @@ examples:
   pmrf-blocks prepare ffhq images1024x1024/ --output data/ffhq512 --workers 16
   pmrf-blocks prepare lsdir LSDIR/train/ --output data/lsdir512 --scores qalign.csv --workers 16
   pmrf-blocks prepare celeba-test celeba_hq/ --lq celeba_lq/ --output data/celeba --expect published
+  pmrf-blocks prepare faces album/ --output data/faces256 --size 256 --workers 4
   pmrf-blocks prepare folder holiday/ --output data/holiday256 --size 256"""
 SUMMARY = "make training and test images out of downloaded sets"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    sets = ("ffhq", "lsdir", "celeba-test", "lfw", "webphoto", "wider", "folder")
+    sets = ("ffhq", "lsdir", "celeba-test", "lfw", "webphoto", "wider", "faces", "folder")
     parser.add_argument("set", choices=sets, metavar="SET", help=", ".join(sets))
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder that holds the images, at any depth")
     parser.add_argument(
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--size", type=positive, metavar="PIXELS", help="shorter side of the results, or side of the patches"
-        " (default: 512 for ffhq, lsdir and celeba-test; else as the images are)",
+        " (default: 512 for ffhq, lsdir, celeba-test and faces; else as the images are)",
     )  # fmt: skip
     parser.add_argument("--stride", type=positive, default=384, help="between patches, in pixels (default: 384)")
     parser.add_argument(
@@ -49,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".csv of lines NAME,SCORE or .json of {NAME: SCORE}; NAME is the patch's in OUT, such as 0001_384_0.png "
         "(image, top, left)",
     )  # fmt: skip
+    parser.add_argument(
+        "--detector", choices=("auto", "yunet", "dlib"), default="auto", help="what finds faces (default: auto)"
+    )
     parser.add_argument("--device", help="where Q-Align runs: cpu, cuda (default: pyiqa's choice)")
     parser.add_argument("--lq", type=Path, metavar="FOLDER", help="degraded faces of celeba-test")
     parser.add_argument(
