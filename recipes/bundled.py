@@ -24,7 +24,7 @@ def paper() -> Release:
     faces = "faces256/train+photo-faces"
     shaken = Images(faces, 134, crop=128, flip=True)  # more variety of scale and place than aligned crops
     train = TrainConfig(
-        steps=7000, batch_size=16, lr=5e-4, schedule="cosine", final_lr=1e-6, warmup_steps=200, ema=0.999,
+        steps=6000, batch_size=16, lr=5e-4, schedule="cosine", final_lr=1e-6, warmup_steps=200, ema=0.999,
         precision="bf16", validate_every=2000,
     )  # fmt: skip
     autoencoder = Autoencoder(
@@ -32,7 +32,7 @@ def paper() -> Release:
         images=(Images(faces, 128, crop=64, flip=True), Images("photos", 192, crop=64, flip=True)),
         faces=Images(faces, 128, flip=True),
         validation=held_out,
-        train=replace(train, steps=3600, lr=1e-3, weight_decay=0.01),
+        train=replace(train, steps=3200, lr=6e-4, weight_decay=0.01),
         perceptual="none", kl_weight=1e-6,  # the decoder's own stage has the perceptual term: a third of a step here
     )  # fmt: skip
     unet = Net(UNet, widths=(64, 128, 192), blocks=(2, 3, 3), unshuffle=4)

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from pmrf_blocks.estimators.norms import LayerNorm
+
 BLOCKED = -100.0  # what the published code adds to a logit across regions
 
 
@@ -84,9 +86,9 @@ class SwinBlock(nn.Module):
     def __init__(self, width: int, heads: int, window: int, mlp_ratio: float, *, shifted: bool) -> None:
         super().__init__()
         self.window, self.shift = window, window // 2 if shifted else 0
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = LayerNorm(width)
         self.attn = WindowAttention(width, heads, window)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = LayerNorm(width)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from pmrf_blocks.checkpoints import read_checkpoint, shadow_weights, weights_under
+from pmrf_blocks.estimators.norms import LayerNorm
 from pmrf_blocks.estimators.swin import SwinStage
 from pmrf_blocks.pretrained import Pretrained, check_keys
 
@@ -57,11 +58,11 @@ class SwinIR(nn.Module, Pretrained):
         self.conv_first = nn.Sequential(
             nn.PixelUnshuffle(unshuffle), nn.Conv2d(3 * unshuffle**2, embed_dim, 3, padding=1)
         )
-        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(embed_dim)})  # the published name of the weights
+        self.patch_embed = nn.ModuleDict({"norm": LayerNorm(embed_dim)})  # the published name of the weights
         self.layers = nn.ModuleList(
             SwinStage(embed_dim, depth, heads, window_size, mlp_ratio) for depth, heads in zip(depths, num_heads)
         )
-        self.norm = nn.LayerNorm(embed_dim)
+        self.norm = LayerNorm(embed_dim)
         self.conv_after_body = nn.Conv2d(embed_dim, embed_dim, 3, padding=1)
         self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, FEATURES, 3, padding=1), nn.LeakyReLU())
         for number in range(1, unshuffle.bit_length()):
