@@ -125,6 +125,34 @@ def test_blind_face_is_the_published_pipeline(size, dtype):
         assert float(difference.max()) <= (4 if dtype == torch.float32 else 1) + 1e-6
 
 
+@given(height=st.integers(1, 70), width=st.integers(1, 70), quality=st.integers(1, 100), seed=st.integers(0, 10**6))
+def test_draws_of_any_size_and_quality_are_opencvs(height, width, quality, seed):
+    """In float64, where no pixel is rounded otherwise before JPEG: nothing is off by more than one grey level."""
+    degradation = BlindFaceDegradation(noise=(0.0, 0.0), grey=0.0, quality=(quality, quality))
+    x = photograph(height, width).double()
+    parameters = degradation.sample_parameters(1, max(height, width), torch.Generator().manual_seed(seed))
+    ours, _ = degradation.degrade(x, parameters)
+    assert float((ours - with_opencv(x, parameters, 0)).abs().max()) * 255 <= 1 + 1e-6
+
+
+def test_float32_is_as_near_to_opencv_as_opencv_is_to_itself():
+    """A pixel that is rounded otherwise before JPEG can change a block: OpenCV in float32 is no nearer to OpenCV in
+    float64 than ours is to OpenCV in float32."""
+    degradation = BlindFaceDegradation(noise=(0.0, 0.0), grey=0.0)
+    worst: dict[str, list[float]] = {"ours": [], "opencv": []}
+    for seed in range(60):
+        size = 40 + seed
+        x = photograph(size, size, 100 + seed)
+        parameters = degradation.sample_parameters(1, size, torch.Generator().manual_seed(seed))
+        single, double = with_opencv(x, parameters, 0), with_opencv(x.double(), parameters, 0)
+        ours = degradation.degrade(x, parameters)[0]
+        assert float((ours - single).abs().mean()) * 255 < 0.1
+        worst["ours"].append(float((ours - single).abs().max()) * 255)
+        worst["opencv"].append(float((single - double).abs().max()) * 255)
+    beyond = {name: sum(value > 4 + 1e-4 for value in values) for name, values in worst.items()}
+    assert beyond["ours"] <= max(1, beyond["opencv"]), worst
+
+
 def test_parameters_have_the_published_ranges_and_scale_with_size():
     degradation = BlindFaceDegradation()
     for size in (512, 128):
