@@ -50,10 +50,7 @@ def paper() -> Release:
         train=replace(train, steps=4500, batch_size=32, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5,
                       precision="bf16"),
         groups="k-diffusion",  # the mapping network at a third of the rate; weight decay on projections alone
-        autoencoder=autoencoder,
-        estimator=estimator,
-        source_noise=0.1,
-        pair_rounds=5,
+        autoencoder=autoencoder, estimator=estimator, source_noise=0.1, pair_rounds=5,
     )  # fmt: skip
     pixel = Flow(
         velocity=Net(
@@ -63,9 +60,7 @@ def paper() -> Release:
         images=shaken,
         validation=held_out,
         train=replace(train, steps=3000, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
-        groups="k-diffusion",
-        estimator=estimator,
-        source_noise=0.1,
+        groups="k-diffusion", estimator=estimator, source_noise=0.1,
     )  # fmt: skip
     return Release(flow, decoder, pixel)
 

@@ -16,7 +16,7 @@ ROWS = {
 LABELS = {
     **ROWS,
     "linear": "linear map of the Sim-VAE's rate, of the original",
-    **{f"before_{row}": f"{ROWS[row]}, the model before" for row in ("mean", "latent", "pixel", "vae")},
+    **{f"before_{row}": f"{ROWS[row]}, the model before" for row in ("mean", "latent", "vae")},
 }
 SCORES = {
     "psnr": "PSNR, dB ↑",

@@ -92,23 +92,19 @@ def degrade(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def outputs(degraded: Tensor, target: Tensor, latent: LatentPMRF, pixel: PMRF, seed: int) -> dict[str, Tensor]:
+def outputs(degraded: Tensor, target: Tensor, latent: LatentPMRF, pixel: PMRF | None, seed: int) -> dict[str, Tensor]:
     """Every row's images, (B, 3, H, W) in [0, 1], by the row's name in bundled_page.ROWS."""
     seeds = [seed * 1000 + number for number in range(len(target))]
-    ours, theirs = (in_batches(model, degraded, seeds) for model in (latent, pixel))
+    ours = in_batches(latent, degraded, seeds)
 
     def reconstruct(x: Tensor) -> Tensor:
         parts = [latent.autoencoder(2.0 * part - 1.0) for part in x.split(BATCH)]
         return (0.5 * (torch.cat(parts) + 1.0)).clamp(0, 1)
 
-    return {
-        "degraded": degraded,
-        "mean": ours[1],
-        "mean_vae": reconstruct(ours[1]),
-        "latent": ours[0],
-        "pixel": theirs[0],
-        "vae": reconstruct(target),
-    }
+    sets = {"degraded": degraded, "mean": ours[1], "mean_vae": reconstruct(ours[1]), "latent": ours[0]}
+    if pixel is not None:
+        sets["pixel"] = in_batches(pixel, degraded, seeds)[0]
+    return {**sets, "vae": reconstruct(target)}
 
 
 def in_batches(model: Pipeline, degraded: Tensor, seeds: Sequence[int], **options: Any) -> tuple[Tensor, Tensor]:
@@ -208,9 +204,11 @@ def main(arguments: Arguments) -> None:
     commit = clean_commit(arguments.allow_dirty)
     if arguments.split not in CREDITS:
         raise SystemExit(f"--split must be one of {', '.join(CREDITS)}; got {arguments.split}")
-    models = {"": (load_restorer(arguments.latent), load_restorer(arguments.pixel))}
+    models: dict[str, tuple[Any, Any]] = {
+        "": tuple(load_restorer(source, optimize=True) for source in (arguments.latent, arguments.pixel))
+    }
     if arguments.before is not None:
-        models["before_"] = (load_restorer(arguments.before), load_restorer(arguments.before / "pixel"))
+        models["before_"] = (load_restorer(arguments.before, optimize=True), None)
     latent = models[""][0]
     images = images_of(arguments.data / "faces256" / arguments.split, latent.size, arguments.limit)
     linear = principal_map(images_of(arguments.data / "faces256" / "train", latent.size), images)
@@ -222,7 +220,7 @@ def main(arguments: Arguments) -> None:
         sets: dict[str, Tensor] = {}
         scores: dict[str, dict[str, float]] = {}
         for label, pair in models.items():
-            own = outputs(degraded, target, *pair, seed)
+            own = outputs(degraded, target, pair[0], pair[1], seed)
             scores |= {label + row: yardstick.score(own[row], own["mean"]) for row in ROWS if label + row in LABELS}
             sets |= {label + row: pictures for row, pictures in own.items()}
         scores["linear"] = yardstick.score(linear, sets["mean"])

@@ -38,6 +38,7 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
         velocity = stage.flow.velocity.load(place.folder(stage.flow) / MODEL)
         pipeline = pipeline_of(stage.flow, place, velocity=velocity, autoencoder=trained(stage.decoder, place))
         pixel = trained(stage.pixel, place)
+        pipeline.steps = pixel.steps = stage.steps
         pipeline.save_pretrained(folder, dtype=torch.float16)
         pixel.save_pretrained(folder / "pixel", dtype=torch.float16, shared=("estimator",))
         networks = {**networks_of(pipeline), "pixel velocity": pixel.velocity}

@@ -159,11 +159,13 @@ class Flow:
 
 @dataclass(frozen=True)
 class Release:
-    """A model to give away: Latent-PMRF, whose images another decoder draws, and PMRF in pixels for comparison."""
+    """A model to give away: Latent-PMRF, whose images another decoder draws, and PMRF in pixels for comparison; both
+    restore in `steps` Euler steps where they are not told."""
 
     flow: Flow
     decoder: Decoder
     pixel: Flow
+    steps: int = 25
 
 
 Stage = Autoencoder | Decoder | Estimator | LatentEstimator | Flow | Release
