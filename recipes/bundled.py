@@ -48,10 +48,10 @@ def paper() -> Release:
         ),
         images=replace(shaken, folder=more),
         validation=held_out,
-        train=replace(train, steps=4500, batch_size=32, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5,
+        train=replace(train, steps=3000, batch_size=32, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5,
                       precision="bf16"),
         groups="k-diffusion",  # the mapping network at a third of the rate; weight decay on projections alone
-        autoencoder=autoencoder, estimator=estimator, source_noise=0.1, pair_rounds=5,
+        autoencoder=autoencoder, estimator=estimator, source_noise=0.1, pair_rounds=4,
     )  # fmt: skip
     pixel = Flow(
         velocity=Net(

@@ -10,7 +10,8 @@ from typing import Any
 from pmrf_blocks.commands.aligned import restore_aligned
 from pmrf_blocks.commands.devices import choose_device, choose_dtype
 from pmrf_blocks.commands.photographs import Album, restore_album
-from pmrf_blocks.commands.targets import ArgumentError, check_outputs, keep_out, no_others, plan
+from pmrf_blocks.commands.targets import ArgumentError, Plan, check_outputs, keep_out, no_others, plan
+from pmrf_blocks.commands.videos import plan_videos, restore_videos, split_videos
 from pmrf_blocks.faces import DetectorUnavailable, build_detector
 from pmrf_blocks.flow import list_solvers
 from pmrf_blocks.images import MAX_PIXELS, within_limit
@@ -21,15 +22,21 @@ from pmrf_blocks.restoration import Pipeline, SuperResolution, load_restorer
 def run(arguments: argparse.Namespace) -> int:
     try:
         check(arguments)
-        files = plan(
-            arguments.inputs,
-            arguments.output,
-            overwrite=arguments.overwrite,
-            recursive=arguments.recursive,
-            max_pixels=arguments.max_pixels or MAX_PIXELS,
-            others=beside if arguments.compare else no_others,
+        videos, pictures = split_videos(arguments.inputs)
+        clips = plan_videos(videos, arguments, alone=not pictures) if videos else []
+        files = (
+            None
+            if videos and not pictures
+            else plan(
+                pictures,
+                arguments.output,
+                overwrite=arguments.overwrite,
+                recursive=arguments.recursive,
+                max_pixels=arguments.max_pixels or MAX_PIXELS,
+                others=beside if arguments.compare else no_others,
+            )
         )
-        if not arguments.aligned:
+        if files is not None and not arguments.aligned:
             keep_out(files, arguments.output / "faces", arguments.output / "index_files")
         device = choose_device(arguments.device)
         options: dict[str, Any] = {
@@ -42,19 +49,20 @@ def run(arguments: argparse.Namespace) -> int:
         }
         restorer: Pipeline = load_restorer(arguments.model, device=device, optimize=True)
         options["steps"] = arguments.steps or restorer.steps
-        if arguments.aligned:
+        if arguments.aligned and files is not None:
             return restore_aligned(files, restorer, arguments, options)
         limit = arguments.max_face or 2 * restorer.size
         if arguments.min_face > limit:
             raise ArgumentError(f"--min-face must be at most --max-face; got {arguments.min_face} and {limit}")
         lanczos = arguments.background == "lanczos"
         album = Album(
-            files,
+            files or Plan([]),
             restorer,
             build_detector(arguments.detector),
             None if lanczos else SuperResolution(arguments.background, device),
         )
-        return restore_album(album, arguments, options)
+        statuses = [0 if files is None else restore_album(album, arguments, options)]
+        return max(*statuses, restore_videos(clips, album, arguments, options))
     except (ArgumentError, WeightsError, DetectorUnavailable) as error:
         print(f"pmrf-blocks restore: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """Faces in photographs: found, brought to the FFHQ frame, pasted back.
 
 frame.py        Face; the FFHQ frame and the similarity that brings five landmarks to it
+tracking.py     FaceTracker: the same faces from frame to frame
 warping.py      warp(): a similarity, antialiased where it shrinks
 pasting.py      crop_face(), paste_face(): an unchanged crop leaves every pixel as it was
 tones.py        Tone: grey and sepia photographs keep their one colour
@@ -13,6 +14,7 @@ from pmrf_blocks.faces.detection import DETECTORS, Detector, DetectorUnavailable
 from pmrf_blocks.faces.frame import Face, similarity
 from pmrf_blocks.faces.pasting import crop_face, feathered_mask, paste_face
 from pmrf_blocks.faces.tones import Tone
+from pmrf_blocks.faces.tracking import FaceTracker
 from pmrf_blocks.faces.warping import warp
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Detector",
     "DetectorUnavailable",
     "Face",
+    "FaceTracker",
     "Tone",
     "build_detector",
     "crop_face",

@@ -11,6 +11,7 @@ published.py    PMRF's released checkpoints, for PMRF.from_published()
 saving.py       load_restorer(), and what save_pretrained writes
 aligned.py      restore_crop(), restore_crops(): aligned crops of one face, of any size
 photographs.py  restore_photograph(): faces found, aligned, restored, pasted back
+videos.py       restore_video(): the same frame by frame, without flicker
 backgrounds.py  Lanczos and SuperResolution, for what lies around the faces
 simple.py       restore(): a path, a Pillow image, an array or a tensor
 comparison.py   comparison(): images side by side with labels
@@ -44,11 +45,14 @@ from pmrf_blocks.restoration.sources import (
     PosteriorMeanSource,
 )
 from pmrf_blocks.restoration.spaces import Latents, Pixels
+from pmrf_blocks.restoration.videos import VIDEO_SUFFIXES, WRITABLE_VIDEOS, VideoReport, restore_video
 
 __all__ = [
     "BUNDLED",
     "ELIR",
     "PMRF",
+    "VIDEO_SUFFIXES",
+    "WRITABLE_VIDEOS",
     "BatchSpace",
     "DegradedSource",
     "FaceReport",
@@ -65,6 +69,7 @@ __all__ = [
     "RestoredCrop",
     "RestoredPhotograph",
     "SuperResolution",
+    "VideoReport",
     "comparison",
     "compose",
     "degrade_held_out",
@@ -77,4 +82,5 @@ __all__ = [
     "restore_crops",
     "restore_held_out",
     "restore_photograph",
+    "restore_video",
 ]

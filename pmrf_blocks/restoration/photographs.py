@@ -89,10 +89,11 @@ def restore_photograph(
     faces: str = "all",
     min_face: float = 24,
     max_face: float | None = None,
-    min_change: float = MIN_CHANGE,
+    min_change: float | Callable[[Face], float] = MIN_CHANGE,
     upscale: int = 1,
     background: Callable[[Tensor, int], Tensor] | None = None,
     batch: int = BATCH,
+    found: Sequence[Face] | None = None,
     **options: Any,
 ) -> RestoredPhotograph:
     """Restore the faces of a photograph; everything else stays as it is, bit for bit where `upscale` is 1.
@@ -110,9 +111,11 @@ def restore_photograph(
         max_face: larger faces are left alone; None is twice the model's working size.
         min_change: a face that the posterior mean changes by less than this (root mean square, of 1) is left alone as
             clean: moving it to the mean could win little, and what the flow then adds would cost more. 0 restores all.
+            A function says it of each face.
         upscale: 1, 2 or 4: the photograph is enlarged so many times.
         background: function of (pixels, factor) that enlarges it; None is Lanczos.
         batch: faces restored at once.
+        found: faces where they are known already: the detector is not asked.
         options: go to restorer.restore(): steps, seed, weight, ...
 
     Raises:
@@ -126,7 +129,8 @@ def restore_photograph(
     if min_face < 1 or limit < min_face:
         raise ValueError(f"min_face must be at least 1 and max_face at least min_face; got {min_face:g}, {limit:g}")
     pixels = photograph.pixels
-    chosen = choose(find_faces(pixels, detector, smallest=min_face), faces, pixels)
+    known = find_faces(pixels, detector, smallest=min_face) if found is None else found
+    chosen = choose(known, faces, pixels)
     small = [face for face in chosen if face.side <= limit]
     tone = Tone.of(pixels) if small else None
     crops = [crop_face(pixels, face.to_frame(restorer.size), restorer.size) for face in small]
@@ -135,7 +139,7 @@ def restore_photograph(
     result, mask = canvas, canvas.new_zeros(1, *canvas.shape[-2:])
     done: dict[int, FaceReport] = {}
     for face, crop, (after, change, seconds) in zip(small, crops, restored):
-        if change < min_change:
+        if change < (min_change(face) if callable(min_change) else min_change):
             done[id(face)] = FaceReport(face, False, CLEAN, crop, seconds=seconds)
             continue
         result, pasted = paste_face(result, after, face.scaled(upscale).to_frame(restorer.size))

@@ -11,11 +11,13 @@ SUMMARY = "restore the faces of photographs"
 EPILOG = (
     "The faces of each photograph are found, aligned, restored and pasted back; everything else stays as it is. A\n"
     "face larger than --max-face is left alone: the model has less detail than it. OUT/index.html shows before and\n"
-    "after. Face crops that are aligned as FFHQ's need no detector: --aligned.\n\n"
+    "after. Face crops that are aligned as FFHQ's need no detector: --aligned. Videos, given by their names, are\n"
+    "restored frame by frame with their sound.\n\n"
     "examples:\n"
     "  pmrf-blocks restore family.jpg -o restored/\n"
     "  pmrf-blocks restore album/ --recursive --report report.json\n"
     "  pmrf-blocks restore small.png -o large.png --upscale 2 --weight 0.5\n"
+    "  pmrf-blocks restore clip.mp4 -o new.mp4        # with pip install pmrf-blocks[video]\n"
     "  pmrf-blocks restore faces/ -o restored/ --aligned --compare\n\n" + WRITING
 )
 
