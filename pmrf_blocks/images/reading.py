@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -78,7 +79,11 @@ def take_picture(picture: Image.Image) -> LoadedImage:
     """
     with one_line():
         refuse_unsupported(picture)
-        copy = picture.copy()  # which decodes it
+        exif, _, _ = read_exif(picture)
+        copy = picture.copy()  # which decodes it, and leaves behind what was set in its EXIF block since it was read
+        if len(exif):
+            with suppress(Exception):  # a block that cannot be encoded again stays as it was read
+                copy.info["exif"] = exif.tobytes()
         return _loaded_image(_decode_image(copy, lambda: copy))  # type: ignore[arg-type, return-value]
 
 

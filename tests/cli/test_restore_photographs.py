@@ -5,12 +5,14 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from told_faces import Brighter, Told
 
 from pmrf_blocks.cli import main
 from pmrf_blocks.commands import restore as restore_command
 from pmrf_blocks.faces import DetectorUnavailable
+from pmrf_blocks.images import LoadedImage, open_image, write_image
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +111,18 @@ def test_without_a_detector_one_line_and_aligned_works(album, tmp_path, capsys, 
     assert main([*call, "--aligned"]) == 0
     error = capsys.readouterr().err
     assert "a.png: restored as a whole at 32 pixels, this loses detail of its 160x120" in error
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_stay_sixteen_bits(tmp_path, suffix):
+    """In colour: outside the face every one of 65,536 levels is what it was."""
+    pixels = torch.rand(3, 120, 160, generator=torch.Generator().manual_seed(0))
+    given, made = tmp_path / f"deep{suffix}", tmp_path / f"new{suffix}"
+    write_image(LoadedImage(pixels, bit_depth=16), given)
+    assert main(["restore", str(given), "-o", str(made)]) == 0
+    before, after = open_image(given), open_image(made)
+    assert after.bit_depth == 16
+    levels = [(image.pixels * 65535).round() for image in (before, after)]
+    assert torch.equal(levels[0][:, :, 90:], levels[1][:, :, 90:])
+    assert len(levels[1].unique()) > 256  # not 8 bits in a larger coat
+    assert not torch.equal(levels[0], levels[1])

@@ -226,3 +226,19 @@ def test_pictures_of_pillow_are_taken_as_files_are(mode):
     turned = picture.copy()
     turned.info["exif"] = oriented(6).tobytes()
     assert take_picture(turned).pixels.shape == (3, 9, 6)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", None])
+def test_an_orientation_that_was_set_in_memory_is_heeded(form):
+    """As ImageOps.exif_transpose heeds it; the picture that was given stays as it was."""
+    picture = (
+        Image.fromarray(noise()) if form is None else Image.open(io.BytesIO(encoded(Image.fromarray(noise()), form)))
+    )
+    picture.getexif()[0x0112], picture.getexif()[0x010F] = 6, "a maker"
+    image = take_picture(picture)
+    expected = np.asarray(ImageOps.exif_transpose(picture)).transpose(2, 0, 1)
+    assert np.array_equal((image.pixels * 255).round().numpy(), expected)
+    kept = Image.Exif()
+    kept.load(image.exif)
+    assert dict(kept) == {0x010F: "a maker"}
+    assert "exif" not in picture.info or form is not None
