@@ -6,6 +6,9 @@ import argparse
 import importlib.util
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pmrf_blocks.commands.devices import choose_device
 from pmrf_blocks.commands.targets import ArgumentError
@@ -32,15 +35,30 @@ def run(arguments: argparse.Namespace) -> int:
     import gradio as gr
 
     try:
-        build_page(studio).launch(
-            server_name=arguments.host,
-            server_port=arguments.port,
-            max_file_size=f"{arguments.max_megabytes}mb",
-            inbrowser=False,
-            share=False,
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-        )
+        with uploads():
+            build_page(studio).launch(
+                server_name=arguments.host,
+                server_port=arguments.port,
+                max_file_size=f"{arguments.max_megabytes}mb",
+                inbrowser=False,
+                share=False,
+                theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            )
     except OSError as error:
         print(f"pmrf-blocks web: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def uploads() -> Iterator[None]:
+    """gradio keeps its copies of uploads in a folder that goes when the server ends, unless a place is set for them."""
+    if "GRADIO_TEMP_DIR" in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="pmrf-blocks-uploads-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["GRADIO_TEMP_DIR"]

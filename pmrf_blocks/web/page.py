@@ -40,7 +40,7 @@ def build_page(studio: Studio) -> Any:
         one = outcome.shown[int(name.split(".")[0]) - 1]
         return (one.before, one.after), (one.before, one.faces)
 
-    with gr.Blocks(title="pmrf-blocks", analytics_enabled=False) as page:
+    with gr.Blocks(title="pmrf-blocks", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
         outcome = gr.State()
         with gr.Row():

@@ -1,15 +1,20 @@
 """The page: what it says of good and bad uploads, and a visit with a real browser from upload to download."""
 
 import importlib.util
+import os
 import shutil
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from told_faces import Brighter, Told
 
+from pmrf_blocks.cli import main
+from pmrf_blocks.commands import web as web_command
 from pmrf_blocks.web import Settings, Studio, build_page
 
 FACES = ((50, 60, 40), (120, 70, 70))
@@ -47,6 +52,67 @@ def test_bad_uploads_get_a_sentence(photographs, tmp_path):
     assert empty == "one.png: no face found."
     assert len(outcome.shown) == 1
     assert studio.restore([], Settings()).message == "Drop a photograph first."
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """The address of the page, with uploads below tmp_path."""
+    pytest.importorskip("gradio", reason="gradio is not installed")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    page = build_page(Studio(lambda name: Brighter(0.3), Told(*FACES)))
+    _, address, _ = page.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, inbrowser=False, max_file_size="1mb"
+    )
+    yield address
+    page.close()
+
+
+def visit(address, path):
+    """(message, downloaded file) of one visitor who uploads one file."""
+    from gradio_client import Client, handle_file
+
+    client = Client(address, verbose=False)
+    answer = client.predict([handle_file(str(path))], 1.0, "all", 1, 0, "bundled", api_name="/run")
+    download = answer[2]["value"] if isinstance(answer[2], dict) else answer[2]
+    return answer[0], download["path"] if isinstance(download, dict) else download
+
+
+def test_two_visitors_at_once(served, photographs):
+    """Each gets the own photograph back, though one is restored at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        (first, one), (second, two) = pool.map(lambda path: visit(served, path), photographs)
+    assert (first.split(":")[0], second.split(":")[0]) == ("one.png", "two.jpg")
+    assert [Image.open(path).format for path in (one, two)] == ["PNG", "JPEG"]
+
+
+def test_an_upload_that_is_too_large_is_refused(served, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png")
+    assert (tmp_path / "large.png").stat().st_size > 2**20
+    with pytest.raises(Exception, match=r"(?i)size|large|413"):
+        visit(served, tmp_path / "large.png")
+
+
+def test_uploads_do_not_stay(tmp_path, monkeypatch):
+    """gradio deletes its copies of uploads after an hour; all are gone when the command ends, however it ends."""
+    pytest.importorskip("gradio", reason="gradio is not installed")
+    assert build_page(Studio(lambda name: Brighter(0.3), Told())).delete_cache == (600, 3600)
+    seen = []
+
+    class Page:
+        def launch(self, **options):
+            folder = Path(os.environ["GRADIO_TEMP_DIR"])
+            (folder / "upload.png").write_bytes(b"private")
+            seen.append(folder)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(web_command, "build_page", lambda studio: Page())
+    monkeypatch.setattr(web_command, "build_detector", lambda name: Told())
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        main(["web"])
+    assert not seen[0].exists()
+    assert "GRADIO_TEMP_DIR" not in os.environ
 
 
 @pytest.fixture
