@@ -34,7 +34,7 @@ PUBLIC = {
     "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
     "open_eight_bits open_image output_name picture_of save_picture shown take_picture within_limit without_suffix "
     "WRITABLE write_image write_whole",
-    "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face feathered_mask find_faces "
+    "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face FaceTracker feathered_mask find_faces "
     "paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask latent_statistics LatentMeanTask PairDataset "
     "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
@@ -47,8 +47,8 @@ PUBLIC = {
     "restoration": "BatchSpace BUNDLED comparison compose degrade_held_out DegradedSource ELIR FaceReport "
     "flow_conditioned_on_degraded flow_conditioned_on_mean flow_from_degraded LatentMeanSource "
     "LatentPMRF Latents load_restorer NoiseSource NonFiniteError Pipeline Pixels PMRF PosteriorMean "
-    "PosteriorMeanSource restore restore_crop restore_crops restore_held_out restore_photograph "
-    "Restored RestoredCrop RestoredPhotograph SuperResolution",
+    "PosteriorMeanSource restore restore_crop restore_crops restore_held_out restore_photograph restore_video "
+    "Restored RestoredCrop RestoredPhotograph SuperResolution VIDEO_SUFFIXES VideoReport WRITABLE_VIDEOS",
 }
 
 
