@@ -127,7 +127,8 @@ def test_counts(tmp_path, capsys, expect, status):
 
 def test_published_counts():
     assert {name: one.images for name, one in PUBLISHED_SETS.items()} == {
-        "ffhq": 70000, "lsdir": 84991, "celeba-test": 3000, "lfw": 1711, "webphoto": 407, "wider": 970, "folder": None,
+        "ffhq": 70000, "lsdir": 84991, "celeba-test": 3000, "lfw": 1711, "webphoto": 407, "wider": 970, "faces": None,
+        "folder": None,
     }  # fmt: skip
     for name in PUBLISHED_SETS:
         assert build_parser().parse_args(["prepare", name, "in", "--output", "out"]).set == name
