@@ -34,8 +34,8 @@ PUBLIC = {
     "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
     "open_eight_bits open_image output_name picture_of save_picture shown take_picture within_limit without_suffix "
     "WRITABLE write_image write_whole",
-    "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face FaceTracker feathered_mask find_faces "
-    "paste_face similarity Tone warp",
+    "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face FaceTracker feathered_mask "
+    "find_faces paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask latent_statistics LatentMeanTask PairDataset "
     "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
     "experiments": "Autoencoder Claim config_hash Decoder describe Estimator Figure Flow Images LatentEstimator launch "

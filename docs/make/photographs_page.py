@@ -25,6 +25,7 @@ from pmrf_blocks.faces import Face, build_detector, crop_face, find_faces
 from pmrf_blocks.images import LoadedImage, open_image, save_picture
 from pmrf_blocks.metrics import identity_degrees, psnr
 from pmrf_blocks.restoration import comparison, load_restorer, restore_crop, restore_photograph
+from pmrf_blocks.restoration.photographs import WEIGHT
 from pmrf_blocks.seeding import derive_generator
 from pmrf_blocks.training.environment import describe_environment
 
@@ -32,6 +33,9 @@ SIZES = (40, 80, 120, 160, 200)  # of the face: the longer side of its box, in p
 FRAME = 0.75  # a box's longer side as a share of the aligned crop's
 # Of the blind-face degradation on a 512-pixel crop: sigma of the blur, factor of the shrinking, noise, JPEG quality.
 STRENGTHS = {"light": (2.0, 4.0, 5.0, 80), "medium": (5.0, 8.0, 10.0, 60), "strong": (10.0, 16.0, 15.0, 40)}
+
+
+SHOWN = ("degraded", "--aligned", "restored", "weight 1")
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,14 @@ def measure(arguments: Arguments) -> tuple[list[Row], list[list[tuple[str, Tenso
                 began = time.perf_counter()
                 restored = restore_photograph(restorer, photograph, detector)
                 seconds = time.perf_counter() - began
+                bold = restore_photograph(restorer, photograph, detector, weight=1.0)
                 near = [r for r in restored.faces if math.dist(r.face.centre, face.centre) < size / 2]
-                pictures = {"degraded": given, "--aligned": aligned, "restored": restored.result.pixels}
+                pictures = {
+                    "degraded": given,
+                    "--aligned": aligned,
+                    "restored": restored.result.pixels,
+                    "weight 1": bold.result.pixels,
+                }
                 frame = face.to_frame(256)
                 crops = {name: crop_face(image, frame, 256) for name, image in {"original": clean, **pictures}.items()}
                 rows.append(
@@ -144,6 +154,20 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
+def losses(rows: list[Row], what: str) -> str:
+    """The classes of faces whose mean PSNR fell, in words."""
+    lost = [
+        f"{size} px {strength}"
+        for size in SIZES
+        for strength in STRENGTHS
+        if mean([r.psnr[what] - r.psnr["degraded"] for r in rows if (r.size, r.strength) == (size, strength)]) < 0
+    ]
+    return ", ".join(lost) or "none"
+
+
+MEASURES: tuple[Callable[[Row], dict[str, float]], ...] = (lambda row: row.psnr, lambda row: row.identity)
+
+
 def page(rows: list[Row], picture: str) -> str:
     environment = describe_environment()
     names = sorted({row.name for row in rows})
@@ -152,37 +176,31 @@ def page(rows: list[Row], picture: str) -> str:
         "# Whole photographs",
         "",
         f"{len(names)} photographs of synthetic people (SFHQ-T2I, MIT licence), each brought to five sizes and "
-        f"degraded as a whole at three strengths, then restored by the shipped model: {len(rows)} pictures. PSNR is "
+        f"degraded as a whole at three strengths, then restored by the shipped model, at the default weight "
+        f"{WEIGHT:g} and at 1: {len(rows)} pictures. PSNR is "
         "taken inside the face's box; identity is the angle between dlib's embeddings of the aligned faces of original "
         "and result, in degrees (less is better). `--aligned` is the command without face detection: the whole picture "
         "through the model. Faces that the command finds clean it leaves alone: their gain is 0.",
         "",
         f"![Before and after]({picture})",
         "",
-        "Original, degraded, `--aligned`, restored; aligned crops, enlarged.",
+        "Original, degraded, `--aligned`, restored, at weight 1; aligned crops, enlarged.",
         "",
         "| face, px | degradation | found | restored | PSNR degraded | `--aligned` | restored | gain | "
-        "identity degraded | `--aligned` | restored |",
-        "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "gain at weight 1 | identity degraded | `--aligned` | restored | weight 1 |",
+        "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for size in SIZES:
         for strength in STRENGTHS:
             some = [row for row in rows if (row.size, row.strength) == (size, strength)]
-            scores = [mean([row.psnr[name] for row in some]) for name in ("degraded", "--aligned", "restored")]
-            angles = [mean([row.identity[name] for row in some]) for name in ("degraded", "--aligned", "restored")]
+            scores, angles = ([mean([of(row)[name] for row in some]) for name in SHOWN] for of in MEASURES)
             shares = [100 * mean([float(getattr(row, what)) for row in some]) for what in ("found", "restored")]
-            cells = [f"{size}", strength, *(f"{share:.0f} %" for share in shares), *(f"{s:.2f}" for s in scores)]
-            cells += [f"{scores[2] - scores[0]:+.2f}", *(f"{angle:.1f}" for angle in angles)]
+            cells = [f"{size}", strength, *(f"{share:.0f} %" for share in shares), *(f"{s:.2f}" for s in scores[:3])]
+            cells += [*(f"{score - scores[0]:+.2f}" for score in scores[2:]), *(f"{angle:.1f}" for angle in angles)]
             text.append(f"| {' | '.join(cells)} |")
-    lost = [
-        f"{size} px {strength}"
-        for size in SIZES
-        for strength in STRENGTHS
-        if mean([r.psnr["restored"] - r.psnr["degraded"] for r in rows if (r.size, r.strength) == (size, strength)]) < 0
-    ]
     text += [
         "",
-        f"Mean PSNR is lost at weight 1 in: {', '.join(lost) or 'none'}.",
+        f"Mean PSNR is lost in: {losses(rows, 'restored')}; at weight 1 in: {losses(rows, 'weight 1')}.",
         "",
         f"Faces found: {100 * mean([float(row.found) for row in rows]):.0f} %. Time a picture, with finding: median "
         f"{seconds[len(seconds) // 2]:.1f} s, on {environment['threads']} thread(s) of {environment['processor']} that "

@@ -99,7 +99,7 @@ def restore_album(album: Album, arguments: argparse.Namespace, options: dict[str
             if gallery is not None and gallery.write():
                 bar.write(f"before and after: {shown(gallery.page)}", file=sys.stderr)
             if arguments.report is not None:
-                _write_report(arguments, album, pictures)
+                _write_report(arguments, album, pictures, options["weight"])
         except (ImageError, OSError) as error:
             raise ArgumentError(f"the photographs are written, but not all beside them: {error}") from None
     return 1 if skipped else 0
@@ -146,12 +146,12 @@ def _face(report: FaceReport) -> dict[str, Any]:
     }
 
 
-def _write_report(arguments: argparse.Namespace, album: Album, pictures: list[dict[str, Any]]) -> None:
+def _write_report(arguments: argparse.Namespace, album: Album, pictures: list[dict[str, Any]], weight: float) -> None:
     content = {
         "pmrf_blocks": __version__,
         "model": str(arguments.model),
         "working_size": album.restorer.size,
-        "weight": arguments.weight,
+        "weight": weight,
         "seed": arguments.seed,
         "upscale": arguments.upscale,
         "pictures": pictures,

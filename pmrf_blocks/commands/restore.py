@@ -17,6 +17,7 @@ from pmrf_blocks.flow import list_solvers
 from pmrf_blocks.images import MAX_PIXELS, within_limit
 from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import Pipeline, SuperResolution, load_restorer
+from pmrf_blocks.restoration.photographs import photograph_weight
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,12 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
             "solver": arguments.solver,
             "seed": arguments.seed,
             "source_noise": arguments.source_noise,
-            "weight": arguments.weight,
             "posterior_mean_only": arguments.posterior_mean_only,
             "dtype": choose_dtype(arguments.dtype, device),
         }
         restorer: Pipeline = load_restorer(arguments.model, device=device, optimize=True)
         options["steps"] = arguments.steps or restorer.steps
+        usual = 1.0 if arguments.aligned else photograph_weight(restorer)
+        options["weight"] = usual if arguments.weight is None else arguments.weight
         if arguments.aligned and files is not None:
             return restore_aligned(files, restorer, arguments, options)
         limit = arguments.max_face or 2 * restorer.size
@@ -74,7 +76,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise ArgumentError(f"solver must be one of {', '.join(map(repr, list_solvers()))}; got {arguments.solver!r}")
     if arguments.source_noise is not None and arguments.source_noise < 0:
         raise ArgumentError(f"--source-noise must be at least 0; got {arguments.source_noise}")
-    if not 0 <= arguments.weight <= 1:
+    if arguments.weight is not None and not 0 <= arguments.weight <= 1:
         raise ArgumentError(f"--weight must be in 0..1; got {arguments.weight:g}")
     if arguments.min_change < 0:
         raise ArgumentError(f"--min-change must be at least 0; got {arguments.min_change:g}")

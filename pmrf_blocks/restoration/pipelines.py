@@ -195,6 +195,11 @@ class Pipeline(nn.Module, SavedPipeline):
         condition = None if self.condition is None else self.condition(degraded, space)
         return self.source(degraded, space), condition
 
+    @property
+    def has_mean(self) -> bool:
+        """Whether the source or the condition is made of a posterior mean: whether `weight` may be below 1."""
+        return any(hasattr(part, "mean") for part in (self.source, self.condition))
+
     def _mean(self, degraded: Tensor, space: BatchSpace) -> Tensor:
         """The first stage's image: of the source, else of the condition."""
         for part in (self.source, self.condition):

@@ -46,7 +46,9 @@ def build_page(studio: Studio) -> Any:
         with gr.Row():
             with gr.Column(scale=1):
                 files = gr.File(label="Photographs", file_count="multiple", elem_id="upload")
-                weight = gr.Slider(0, 1, value=1, step=0.05, label="Weight: 0 is least error, 1 is sharp")
+                weight = gr.Slider(
+                    0, 1, value=Settings().weight, step=0.05, label="Weight: 0 is least error, 1 is sharp"
+                )
                 faces = gr.Radio(["all", "largest", "center"], value="all", label="Faces")
                 upscale = gr.Radio([1, 2, 4], value=1, label="Enlarge")
                 seed = gr.Number(0, precision=0, label="Seed")

@@ -15,6 +15,7 @@ from torch import Tensor
 from pmrf_blocks.faces import Detector
 from pmrf_blocks.images import ImageError, open_image, output_name, write_image
 from pmrf_blocks.restoration import FaceReport, NonFiniteError, Pipeline, restore_photograph
+from pmrf_blocks.restoration.photographs import WEIGHT
 
 MAX_PIXELS = 50_000_000  # of an upload: two people share the machine's memory
 MODELS = ("bundled", "bundled-pixel")
@@ -24,7 +25,7 @@ MODELS = ("bundled", "bundled-pixel")
 class Settings:
     """What a visitor chose: the arguments of restore_photograph() of these names, and the model's name."""
 
-    weight: float = 1.0
+    weight: float = WEIGHT
     faces: str = "all"
     upscale: int = 1
     seed: int = 0

@@ -16,7 +16,7 @@ import pmrf_blocks
 from pmrf_blocks.images import LoadedImage
 from pmrf_blocks.restoration import SuperResolution, restore_photograph
 from pmrf_blocks.restoration.backgrounds import enlarge_lanczos
-from pmrf_blocks.restoration.photographs import choose
+from pmrf_blocks.restoration.photographs import WEIGHT, choose
 
 FACES = ((50.0, 60.0, 40.0), (140.0, 70.0, 30.0), (90.0, 130.0, 12.0))
 
@@ -74,6 +74,11 @@ def test_batches_and_options_reach_the_model(photograph):
     restore_photograph(restorer, photograph, Told(*FACES), min_face=10, batch=2, weight=0.5)
     assert restorer.seen == [2, 1]
     assert restorer.options[0] == {"weight": 0.5}
+    restore_photograph(restorer, photograph, Told(*FACES), min_face=10)
+    assert restorer.options[-1] == {"weight": WEIGHT}
+    restorer.has_mean = False
+    restore_photograph(restorer, photograph, Told(*FACES), min_face=10)
+    assert restorer.options[-1] == {"weight": 1.0}
 
 
 @pytest.mark.parametrize("tint", [(1.0, 1.0, 1.0), (1.0, 0.85, 0.6)])
