@@ -12,6 +12,8 @@ import torch
 
 from pmrf_blocks import __version__
 from pmrf_blocks.attention import available_backends
+from pmrf_blocks.commands.block_list import list_blocks
+from pmrf_blocks.commands.optional_packages import optional_packages
 from pmrf_blocks.pretrained import WeightsError, read_json
 from pmrf_blocks.restoration import BUNDLED
 from pmrf_blocks.training.environment import processor_name
@@ -32,19 +34,27 @@ def gather() -> dict[str, Any]:
         "versions": {"pmrf-blocks": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "devices": devices,
         "attention backends": {name: reason or "available" for name, reason in available_backends().items()},
+        "optional packages": optional_packages(),
         "bundled model": model,
     }
 
 
 def run(arguments: argparse.Namespace) -> int:
-    facts = gather()
+    facts: dict[str, Any] = list_blocks() if arguments.blocks else gather()
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0
     for title, section in facts.items():
         print(title)
-        _show(section, indent=2)
+        _show(_in_words(section) if title == "optional packages" else section, indent=2)
     return 0
+
+
+def _in_words(packages: dict[str, dict[str, str | None]]) -> dict[str, str]:
+    def state(one: dict[str, str | None]) -> str:
+        return one["version"] or f"not installed: pip install pmrf-blocks[{one['extra']}]"
+
+    return {name: f"{state(one)} - {one['gives']}" for name, one in packages.items()}
 
 
 def _show(section: dict[str, Any], indent: int) -> None:
@@ -57,7 +67,7 @@ def _show(section: dict[str, Any], indent: int) -> None:
             continue
         if isinstance(value, dict):
             value = ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())
-        print(f"{'':{indent}}{name:{width}}  {value}")
+        print(f"{'':{indent}}{name:{width}}  {value}".rstrip())
 
 
 def _short(value: Any) -> str:

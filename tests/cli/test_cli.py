@@ -1,6 +1,5 @@
 """The command line on good, odd and broken files, with a restorer that changes nothing."""
 
-import json
 import os
 import subprocess
 import sys
@@ -279,13 +278,6 @@ def test_unknown_pipelines_and_recipes_are_listed(tmp_path, capsys, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert main(["train", "bundled"]) == 2
     assert "run it in a checkout" in capsys.readouterr().err
-
-
-def test_info_is_json_on_request(capsys):
-    assert main(["info", "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["attention backends"]["tiled"] == "available"
-    assert facts["versions"]["torch"] == torch.__version__
 
 
 def test_help_is_quick_and_imports_no_torch():
