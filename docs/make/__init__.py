@@ -7,5 +7,7 @@ bundled_page.py     the text of that page
 bundled_card.py     the model card of the weights that ship
 theory_page.py      the text and figure of docs/results/theory.md, which docs/make/theory.py measures
 photographs_page.py docs/results/photographs.md: whole photographs, measured inside their faces
+reproduction_page.py  docs/reproduction.md: settings of paper, release and recipes; reproduction_rows.txt has the rows
+costs.py            the part of that page on parameters and operations a step
 weight_names.py     names of weights in a short form
 """

@@ -1,0 +1,124 @@
+"""Parameters and floating-point operations of every stage at the paper's scale, counted without memory or arithmetic.
+
+Networks run forward on torch's meta device under torch.utils.flop_counter: a multiplication and an addition are two
+operations; norms, activations and everything else that is no product of matrices or convolution are not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from docs.make.models_page import count
+from pmrf_blocks.losses.features import VGG19_WIDTHS, VGG19Features
+from recipes import elir, figure3_convergence, latent_pmrf, pmrf, posterior_mean, sd_vae, sim_vae
+
+ABOUT = """## What a step costs
+
+Parameters, and 10^12 floating-point operations (TFLOP) an image and a step, by `torch.utils.flop_counter` on the meta
+device. A product of matrices or a convolution is counted, norms and activations are not. A backward pass counts as two
+forward ones, as it is for such layers; a pass back through a frozen network, to its input alone, as one. Neighborhood
+attention is counted as its definition has it, 49 keys a query, whatever a backend computes. Degrading images, and
+validation, are left out. Latent-PMRF's velocity is the cheaper one, but its step holds two passes through the
+encoder at 512x512 as well: `--pair-rounds` computes them beforehand. PMRF*, "under the same compute budget" (table 4),
+has as many updates of as large batches, not as many operations.
+"""
+
+# Parameters as printed, by the names of the table.
+PUBLISHED = {
+    "Sim-VAE, a crop of 256x256": "91,030,595 (release)",
+    "SD-VAE, a crop of 256x256": "84.0 M",
+    "estimator (SwinIR), 512x512": "15.7 M (table 4)",
+    "PMRF's velocity, 512x512": "159.8 M (table 4)",
+    "Latent-PMRF's velocity, 64x64": "151.2 M (table 4)",
+}
+
+
+@cache
+def vgg19() -> nn.Module:
+    """The perceptual network, without weights."""
+    state: dict[str, Tensor] = {}
+    index, channels = 0, 3
+    for width in VGG19_WIDTHS:
+        if isinstance(width, str):
+            index += 1
+            continue
+        state |= {f"features.{index}.weight": torch.empty(width, channels, 3, 3, device="meta")}
+        state |= {f"features.{index}.bias": torch.empty(width, device="meta")}
+        index, channels = index + 2, width
+    return VGG19Features(state)
+
+
+def window_products(q: Tensor, k: Tensor, v: Tensor, window: Any, scale: float) -> Tensor:
+    """The two products of neighborhood attention in their true sizes: each query with the keys of one window."""
+    keys, width = math.prod(window.kernel), q.shape[-1]
+    k, v = (x.reshape(-1, 1, width).expand(-1, keys, width) for x in (k, v))
+    return (q.reshape(-1, 1, width) @ k.transpose(1, 2) @ v).reshape(q.shape)
+
+
+def forward_flops(make: Callable[[], nn.Module], *shapes: tuple[int, ...]) -> tuple[int, int]:
+    """(parameters, operations) of one forward pass on inputs of these shapes, built and run on the meta device."""
+    with torch.device("meta"), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        network: Any = make()
+        if hasattr(network, "set_backend"):
+            network.set_backend(window_products)
+        with FlopCounterMode(display=False) as counter:
+            network(*(torch.empty(shape) for shape in shapes))
+    return count(network), counter.get_total_flops()
+
+
+def cost_lines() -> list[str]:
+    """The section of the page."""
+    image, latent, time = (1, 3, 512, 512), (1, 32, 64, 64), (1,)
+    crop = (1, 3, 256, 256)
+    parts = {
+        "Sim-VAE, a crop of 256x256": forward_flops(lambda: sim_vae.paper().network.build(0), crop),
+        "SD-VAE, a crop of 256x256": forward_flops(lambda: sd_vae.paper().network.build(0), crop),
+        "VGG-19 up to conv5_4, a crop of 256x256": forward_flops(vgg19, crop),
+        "Sim-VAE's encoder, 512x512": forward_flops(lambda: sim_vae.paper().network.build(0).encoder, image),
+        "Sim-VAE's decoder, 512x512": forward_flops(lambda: sim_vae.paper().network.build(0).decoder, latent),
+        "estimator (SwinIR), 512x512": forward_flops(lambda: posterior_mean.paper().network.build(0), image),
+        "PMRF's velocity, 512x512": forward_flops(lambda: pmrf.paper().velocity.build(0), image, time),
+        "Latent-PMRF's velocity, 64x64": forward_flops(lambda: latent_pmrf.paper().velocity.build(0), latent, time),
+        "ELIR's estimator of latents, 64x64": forward_flops(lambda: latent_estimator().network.build(0), latent),
+    }
+    sim, sd, vgg, encoder, decoder, swinir, pixels, latents, rrdb = (flops for _, flops in parts.values())
+    perceptual = 3 * vgg  # both images forward, one back to its input
+    starred = figure3_convergence.paper().slow[1]
+    stages: dict[str, tuple[Any, int, str]] = {
+        "`sim_vae`": (sim_vae.paper(), 3 * sim + perceptual, "autoencoder 3, VGG-19 3"),
+        "`sd_vae`": (sd_vae.paper(), 3 * sd + perceptual, "autoencoder 3, VGG-19 3"),
+        "`posterior_mean`": (posterior_mean.paper(), 3 * swinir, "estimator 3"),
+        "`latent_pmrf`": (
+            latent_pmrf.paper(), 3 * latents + swinir + 2 * encoder, "velocity 3, estimator 1, encoder 2"
+        ),
+        "`pmrf`": (pmrf.paper(), 3 * pixels + swinir, "velocity 3, estimator 1"),
+        "PMRF* (`figure3_convergence`)": (starred, 3 * pixels + swinir, "velocity 3, estimator 1"),
+        "`elir`'s estimator of latents": (latent_estimator(), 3 * rrdb + 2 * encoder, "RRDB 3, encoder 2"),
+        "`elir`": (
+            elir.paper(), 7 * latents + rrdb + 2 * encoder + 3 * decoder,
+            "velocity 7 (two trained points and one frozen), RRDB 1, encoder 2, decoder 3",
+        ),
+    }  # fmt: skip
+    lines = [ABOUT, "| network and input | parameters | published | TFLOP forward |", "|---|--:|--:|--:|"]
+    for name, (parameters, flops) in parts.items():
+        lines.append(f"| {name} | {parameters:,} | {PUBLISHED.get(name, '')} | {flops / 1e12:.3f} |")
+    lines += ["", "| stage | forward passes an image | TFLOP an image | batch | TFLOP a step | steps | EFLOP in all |",
+              "|---|---|--:|--:|--:|--:|--:|"]  # fmt: skip
+    for name, (stage, flops, passes) in stages.items():
+        batch, steps = stage.train.batch_size, stage.train.steps
+        each = f"{flops / 1e12:.2f} | {batch} | {batch * flops / 1e12:,.0f} | {steps:,}"
+        lines.append(f"| {name} | {passes} | {each} | {batch * steps * flops / 1e18:,.0f} |")
+    note = "EFLOP are 10^18. A device that keeps up 200 TFLOP a second does 17.3 EFLOP a day. Counted, not run."
+    return [*lines, "", note]
+
+
+def latent_estimator() -> Any:
+    return elir.paper().latent_estimator
