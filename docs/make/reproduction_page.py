@@ -27,6 +27,7 @@ from pmrf_blocks.experiments import Net
 from pmrf_blocks.flow import consistency_flow_matching_loss
 from pmrf_blocks.losses.perceptual import REAL_ESRGAN_WEIGHTS
 from pmrf_blocks.metrics.protocols import PROTOCOLS
+from pmrf_blocks.metrics.registry import METRICS
 from pmrf_blocks.restoration import LatentPMRF
 
 PAGE = Path(__file__).resolve().parents[1] / "reproduction.md"
@@ -40,6 +41,7 @@ PLACES: dict[str, Any] = {
     "REAL_ESRGAN_WEIGHTS": {"layers": REAL_ESRGAN_WEIGHTS},
     "PUBLISHED_SETS": PUBLISHED_SETS,
     "PROTOCOLS": PROTOCOLS,
+    "METRICS": METRICS,
 }
 HEAD = """# Paper, release, ours
 
