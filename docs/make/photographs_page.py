@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch.nn.functional as F
 import tyro
@@ -168,8 +169,7 @@ def losses(rows: list[Row], what: str) -> str:
 MEASURES: tuple[Callable[[Row], dict[str, float]], ...] = (lambda row: row.psnr, lambda row: row.identity)
 
 
-def page(rows: list[Row], picture: str) -> str:
-    environment = describe_environment()
+def page(rows: list[Row], picture: str, environment: dict[str, Any]) -> str:
     names = sorted({row.name for row in rows})
     seconds = sorted(row.seconds for row in rows)
     text = [
@@ -214,7 +214,8 @@ def page(rows: list[Row], picture: str) -> str:
 
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
-    if "dirty" in str(describe_environment()["revision"]) and not arguments.allow_dirty:
+    environment = describe_environment()  # before the pages change, which are files of the checkout too
+    if "dirty" in str(environment["revision"]) and not arguments.allow_dirty:
         raise SystemExit("the checkout has changes: commit them, or --allow-dirty")
     rows, shown = measure(arguments)
     if arguments.looked_at is not None:
@@ -226,7 +227,7 @@ def main() -> None:
     arguments.output.with_suffix(".json").write_text(
         json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
     )
-    arguments.output.write_text(page(rows, picture.name), encoding="utf-8")
+    arguments.output.write_text(page(rows, picture.name, environment), encoding="utf-8")
 
 
 if __name__ == "__main__":
