@@ -27,6 +27,11 @@ OPTIONAL: dict[str, dict[str, str]] = {
     "background": {"spandrel": "--background FILE: super-resolution networks of others around the faces"},
     "plots": {"matplotlib": "figures of pmrf-blocks plane and convergence, and of recipes"},
     "metrics": {"torchmetrics": "metrics as torchmetrics classes"},
+    "onnx": {
+        "onnx": "files of pmrf-blocks export --format onnx",
+        "onnxscript": "what writes them",
+        "onnxruntime": "running them",
+    },
     "iqa": {
         "pyiqa": "LPIPS, DISTS, NIQE, MUSIQ, CLIP-IQA, Q-Align; weights are downloaded",
         "setuptools": "what CLIP-IQA's package imports",

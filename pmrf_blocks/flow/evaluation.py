@@ -20,7 +20,7 @@ class Evaluation:
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         self.count += 1
-        times = t if isinstance(t, Tensor) and t.ndim else x.new_full((len(x),), float(t))
+        times = t if isinstance(t, Tensor) and t.ndim else x.new_full(x.shape[:1], float(t))
         return self.check(self.velocity(x, times.to(x)), "the velocity")
 
     def check(self, result: Tensor, name: str) -> Tensor:
