@@ -1,7 +1,7 @@
 """How a set of held-out images is degraded and restored: in validation, in tables, everywhere by one rule.
 
 Image number i of a set is degraded and restored with random numbers that depend on i alone; steps and solver are the
-pipeline's own, 25 Euler steps where it says nothing else, as PMRF and Latent-PMRF are tested (section 4.1).
+pipeline's own, 25 Euler steps where it says nothing else, as the released code of PMRF tests.
 """
 
 from __future__ import annotations
