@@ -34,6 +34,7 @@ from pmrf_blocks.images import save_picture
 from pmrf_blocks.restoration import BatchSpace, LatentPMRF, comparison, load_restorer
 from pmrf_blocks.restoration.aligned import resize_shorter
 from pmrf_blocks.restoration.photographs import WEIGHT
+from pmrf_blocks.restoration.spaces import from_signed, to_signed
 from pmrf_blocks.seeding import derive_generator
 
 Row = list[tuple[str, Tensor]]
@@ -131,14 +132,14 @@ def path(model: LatentPMRF, y: Tensor, seed: int) -> Row:
 def tiles(model: LatentPMRF, image: Tensor) -> Row:
     """A reconstruction at once, in exact tiles, and in tiles that see nothing around them, with the differences."""
     vae = model.autoencoder
-    z = vae.encode(2.0 * image[None] - 1.0).mode()
+    z = vae.encode(to_signed(image[None])).mode()
     whole, tiled = vae.decode(z), vae.decode_tiled(z, tile=LATENTS)
     alone = torch.cat(
         [torch.cat([vae.decode(part) for part in row.split(LATENTS, 3)], 3) for row in z.split(LATENTS, 2)], 2
     )
 
     def shown(x: Tensor) -> Tensor:
-        return (0.5 * (x[0] + 1.0)).clamp(0, 1)
+        return from_signed(x[0]).clamp(0, 1)
 
     def difference(x: Tensor) -> Tensor:
         return (0.5 + AMPLIFIED * 0.5 * (x - whole)[0]).clamp(0, 1)

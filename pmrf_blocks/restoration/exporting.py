@@ -19,6 +19,7 @@ from pmrf_blocks.flow import integrate
 from pmrf_blocks.restoration.names import networks_of
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.restoration.sources import BatchSpace
+from pmrf_blocks.restoration.spaces import to_signed
 from pmrf_blocks.seeding import derive_generator
 from pmrf_blocks.transformers.block import SelfAttention
 
@@ -171,7 +172,7 @@ def _part(
     if what == "decoder":
         return Decoding(autoencoder), ("z",), lambda b, h, w: (draw(b, autoencoder.latent_channels, h, w) - 0.5,)
     if what == "encoder":
-        return Encoding(autoencoder), ("images",), lambda b, h, w: (2 * draw(b, 3, h, w) - 1,)
+        return Encoding(autoencoder), ("images",), lambda b, h, w: (to_signed(draw(b, 3, h, w)),)
     if what == "estimator":
         return networks[what], ("images",), lambda b, h, w: (draw(b, 3, h, w),)
     if what == "velocity":
