@@ -7,13 +7,14 @@ The face is scikit-image's astronaut (Eileen Collins, NASA, public domain); the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import tyro
 from skimage.data import astronaut
-from torch import Tensor
+from torch import Tensor, nn
 
 from pmrf_blocks.commands.demo import face
 from pmrf_blocks.degradations import (
@@ -31,7 +32,7 @@ from pmrf_blocks.degradations import (
 )
 from pmrf_blocks.flow import add_source_noise, integrate
 from pmrf_blocks.images import save_picture
-from pmrf_blocks.restoration import BatchSpace, LatentPMRF, comparison, load_restorer
+from pmrf_blocks.restoration import LatentPMRF, comparison, load_restorer
 from pmrf_blocks.restoration.aligned import resize_shorter
 from pmrf_blocks.restoration.photographs import WEIGHT
 from pmrf_blocks.restoration.spaces import from_signed, to_signed
@@ -101,10 +102,9 @@ DEGRADATIONS: tuple[tuple[str, Callable[[float], Callable[..., Tensor]], tuple[f
 
 def degraded(degradation: Callable[..., Tensor], image: Tensor) -> Tensor:
     """An image (3, H, W) degraded as it is shown, drawn from a fixed seed."""
-    try:
-        result = degradation(image[None], generator=derive_generator("gallery"))
-    except TypeError:  # nothing is drawn
-        result = degradation(image[None])
+    call = degradation.forward if isinstance(degradation, nn.Module) else degradation
+    draws = "generator" in inspect.signature(call).parameters
+    result = degradation(image[None], **({"generator": derive_generator("gallery")} if draws else {}))
     result = result[0] if isinstance(result, tuple) else result
     return result[0]
 
@@ -119,13 +119,11 @@ def strengths(image: Tensor) -> list[tuple[str, Row]]:
 @torch.no_grad()
 def path(model: LatentPMRF, y: Tensor, seed: int) -> Row:
     """What the flow's state decodes to, at t = 0 to 1: rectified flow's straight line, as far as it was learnt."""
-    space = BatchSpace(model.space)
-    source = model.source(y[None], space)
-    condition = None if model.condition is None else model.condition(y[None], space)
+    source, condition = model.start(y[None])
     x = add_source_noise(source, model.source_noise, derive_generator("gallery path", seed))
     flow = integrate(lambda x, t: model.drift(x, t, condition), x, STEPS, return_trajectory=True)
     size = (y.shape[-2], y.shape[-1])
-    return [(f"t = {k / STEPS:.2f}", space.decode(state, size)[0]) for k, state in enumerate(flow.trajectory or ())]
+    return [(f"t = {k / STEPS:.2f}", model.image(state, size)[0]) for k, state in enumerate(flow.trajectory or ())]
 
 
 @torch.no_grad()

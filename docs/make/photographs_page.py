@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch.nn.functional as F
 import tyro
@@ -28,14 +27,13 @@ from pmrf_blocks.metrics import identity_degrees, psnr
 from pmrf_blocks.restoration import comparison, load_restorer, restore_crop, restore_photograph
 from pmrf_blocks.restoration.photographs import WEIGHT
 from pmrf_blocks.seeding import derive_generator
-from pmrf_blocks.training.environment import describe_environment
+from pmrf_blocks.training.environment import clean_commit, describe_environment
+from pmrf_blocks.training.frame import one_line_errors
 
 SIZES = (40, 80, 120, 160, 200)  # of the face: the longer side of its box, in pixels
 FRAME = 0.75  # a box's longer side as a share of the aligned crop's
 # Of the blind-face degradation on a 512-pixel crop: sigma of the blur, factor of the shrinking, noise, JPEG quality.
 STRENGTHS = {"light": (2.0, 4.0, 5.0, 80), "medium": (5.0, 8.0, 10.0, 60), "strong": (10.0, 16.0, 15.0, 40)}
-
-
 SHOWN = ("degraded", "--aligned", "restored", "weight 1")
 
 
@@ -114,12 +112,7 @@ def measure(arguments: Arguments) -> tuple[list[Row], list[list[tuple[str, Tenso
                 seconds = time.perf_counter() - began
                 bold = restore_photograph(restorer, photograph, detector, weight=1.0)
                 near = [r for r in restored.faces if math.dist(r.face.centre, face.centre) < size / 2]
-                pictures = {
-                    "degraded": given,
-                    "--aligned": aligned,
-                    "restored": restored.result.pixels,
-                    "weight 1": bold.result.pixels,
-                }
+                pictures = dict(zip(SHOWN, (given, aligned, restored.result.pixels, bold.result.pixels), strict=True))
                 frame = face.to_frame(256)
                 crops = {name: crop_face(image, frame, 256) for name, image in {"original": clean, **pictures}.items()}
                 rows.append(
@@ -166,17 +159,15 @@ def losses(rows: list[Row], what: str) -> str:
     return ", ".join(lost) or "none"
 
 
-MEASURES: tuple[Callable[[Row], dict[str, float]], ...] = (lambda row: row.psnr, lambda row: row.identity)
-
-
-def page(rows: list[Row], picture: str, environment: dict[str, Any]) -> str:
+def page(rows: list[Row], picture: str, commit: str) -> str:
+    environment = describe_environment()
     names = sorted({row.name for row in rows})
     seconds = sorted(row.seconds for row in rows)
     text = [
         "# Whole photographs",
         "",
         f"{len(names)} photographs of synthetic people (SFHQ-T2I, MIT licence), each brought to five sizes and "
-        f"degraded as a whole at three strengths, then restored by the shipped model, at the default weight "
+        "degraded as a whole at three strengths, then restored by the shipped model, at the default weight "
         f"{WEIGHT:g} and at 1: {len(rows)} pictures. PSNR is "
         "taken inside the face's box; identity is the angle between dlib's embeddings of the aligned faces of original "
         "and result, in degrees (less is better). `--aligned` is the command without face detection: the whole picture "
@@ -193,7 +184,8 @@ def page(rows: list[Row], picture: str, environment: dict[str, Any]) -> str:
     for size in SIZES:
         for strength in STRENGTHS:
             some = [row for row in rows if (row.size, row.strength) == (size, strength)]
-            scores, angles = ([mean([of(row)[name] for row in some]) for name in SHOWN] for of in MEASURES)
+            scores = [mean([row.psnr[name] for row in some]) for name in SHOWN]
+            angles = [mean([row.identity[name] for row in some]) for name in SHOWN]
             shares = [100 * mean([float(getattr(row, what)) for row in some]) for what in ("found", "restored")]
             cells = [f"{size}", strength, *(f"{share:.0f} %" for share in shares), *(f"{s:.2f}" for s in scores[:3])]
             cells += [*(f"{score - scores[0]:+.2f}" for score in scores[2:]), *(f"{angle:.1f}" for angle in angles)]
@@ -206,7 +198,7 @@ def page(rows: list[Row], picture: str, environment: dict[str, Any]) -> str:
         f"{seconds[len(seconds) // 2]:.1f} s, on {environment['threads']} thread(s) of {environment['processor']} that "
         "other work shared. Strengths, for a 512-pixel crop (blur sigma, shrinking, noise of 255, JPEG quality): "
         + "; ".join(f"{name} {', '.join(f'{v:g}' for v in values)}" for name, values in STRENGTHS.items())
-        + f". Made by `python -m docs.make.photographs_page`, commit {environment['revision']}; rows in "
+        + f". Made by `python -m docs.make.photographs_page`, commit {commit}; rows in "
         "[photographs.json](photographs.json).",
     ]
     return "\n".join(text) + "\n"
@@ -214,9 +206,7 @@ def page(rows: list[Row], picture: str, environment: dict[str, Any]) -> str:
 
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
-    environment = describe_environment()  # before the pages change, which are files of the checkout too
-    if "dirty" in str(environment["revision"]) and not arguments.allow_dirty:
-        raise SystemExit("the checkout has changes: commit them, or --allow-dirty")
+    commit = clean_commit(arguments.allow_dirty)  # before the pages change, which are files of the checkout too
     rows, shown = measure(arguments)
     if arguments.looked_at is not None:
         for i in range(0, len(shown), 3):
@@ -227,8 +217,9 @@ def main() -> None:
     arguments.output.with_suffix(".json").write_text(
         json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
     )
-    arguments.output.write_text(page(rows, picture.name, environment), encoding="utf-8")
+    arguments.output.write_text(page(rows, picture.name, commit), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("photographs_page"):
+        main()

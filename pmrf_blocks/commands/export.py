@@ -24,7 +24,6 @@ def run(arguments: argparse.Namespace) -> int:
         pipeline = load_restorer(arguments.model)
         print(f"tracing {arguments.what}: this takes up to minutes", file=sys.stderr)
         exported = export_part(pipeline, arguments.what, steps=arguments.steps, size=arguments.size)
-        difference = exported.differences(exported.program.module())
         save = save_program if kind == "torch" else save_onnx
         write_whole(path, lambda temporary: save(exported, temporary))
     except (ArgumentError, ExportError, WeightsError) as error:
@@ -35,5 +34,5 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     sides = f"of multiples of {exported.multiple}" if exported.multiple else "of {}x{}".format(*exported.size)
     program = f"{arguments.what}({', '.join(exported.names)}), any batch, heights and widths {sides}"
-    print(f"{shown(path)}: {program}; the program differs from the model by at most {difference:.1g}")
+    print(f"{shown(path)}: {program}; the program differs from the model by at most {exported.difference:.1g}")
     return 0

@@ -5,6 +5,7 @@ Batch, height and width stay free, height and width as multiples of what the net
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,8 @@ from torch.export import Dim, ExportedProgram
 from pmrf_blocks.flow import integrate
 from pmrf_blocks.restoration.names import networks_of
 from pmrf_blocks.restoration.pipelines import Pipeline
-from pmrf_blocks.restoration.sources import BatchSpace
 from pmrf_blocks.restoration.spaces import to_signed
-from pmrf_blocks.seeding import derive_generator
+from pmrf_blocks.seeding import derive_generator, normal_like
 from pmrf_blocks.transformers.block import SelfAttention
 
 PARTS = ("restore", "decoder", "encoder", "estimator", "velocity")
@@ -41,13 +41,12 @@ class Restoring(nn.Module):
         self.pipeline, self.steps = pipeline, steps
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
-        pipeline, space = self.pipeline, BatchSpace(self.pipeline.space, check=False)
-        condition = None if pipeline.condition is None else pipeline.condition(images, space)
-        x = pipeline.source(images, space)
+        pipeline = self.pipeline
+        x, condition = pipeline.start(images, check=False)
         if pipeline.velocity is not None:
             x = x + pipeline.source_noise * noise
             x = integrate(lambda x, t: pipeline.drift(x, t, condition), x, steps=self.steps).x
-        return space.decode(x, (images.shape[-2], images.shape[-1]))
+        return pipeline.image(x, (images.shape[-2], images.shape[-1]))
 
 
 class Encoding(nn.Module):
@@ -83,6 +82,11 @@ class Exported:
     names: tuple[str, ...]
     example: Callable[[int, int, int], tuple[Tensor, ...]]
     size: tuple[int, int]
+
+    @functools.cached_property
+    def difference(self) -> float:
+        """How far the program is from the module, at the most; AssertionError where it does not run at other sizes."""
+        return self.differences(self.program.module())
 
     def differences(self, run: Callable[..., Tensor]) -> float:
         """How far run(*inputs) is from the module, at the most, at other sizes than it was traced with."""
@@ -124,7 +128,7 @@ def export_part(pipeline: Pipeline, what: str, *, steps: int | None = None, size
         try:
             program = _traced(module, inputs, _free(names, inputs, multiple))
             exported = Exported(program, module, multiple, names, example, (height, height + multiple))
-            exported.differences(program.module())  # some limits show only when a program runs at another size
+            exported.difference  # noqa: B018 some limits show only when a program runs at another size
         except (ExportError, AssertionError) as error:
             reason = (str(error).splitlines() or [""])[0]
             continue
@@ -182,7 +186,8 @@ def _part(
     def images_and_noise(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
         images = draw(batch, 3, height, width)
         with torch.no_grad():
-            return images, torch.randn_like(pipeline.space.encode(images))
+            x = pipeline.space.encode(images)
+        return images, normal_like(x, derive_generator("export noise", *x.shape))
 
     return Restoring(pipeline, steps), ("images", "noise"), images_and_noise
 

@@ -198,16 +198,19 @@ class Pipeline(nn.Module, SavedPipeline):
     @property
     def has_mean(self) -> bool:
         """Whether the source or the condition is made of a posterior mean: whether `weight` may be below 1."""
-        return any(hasattr(part, "mean") for part in (self.source, self.condition))
+        return self._with_mean() is not None
 
     def _mean(self, degraded: Tensor, space: BatchSpace) -> Tensor:
         """The first stage's image: of the source, else of the condition."""
-        for part in (self.source, self.condition):
-            if hasattr(part, "mean"):
-                return part.mean(degraded, space)  # type: ignore[union-attr,operator]
-        raise ValueError(
-            f"{type(self.source).__name__} has no posterior mean: take weight 1, without posterior_mean_only"
-        )
+        part = self._with_mean()
+        if part is None:
+            raise ValueError(
+                f"{type(self.source).__name__} has no posterior mean: take weight 1, without posterior_mean_only"
+            )
+        return part.mean(degraded, space)
+
+    def _with_mean(self) -> Any:
+        return next((part for part in (self.source, self.condition) if hasattr(part, "mean")), None)
 
 
 def check_parts(space: Any, source: Any, condition: Any, velocity: Any) -> None:
