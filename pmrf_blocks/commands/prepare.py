@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from pmrf_blocks.commands.face_crops import CutFaces, detector_called
 from pmrf_blocks.commands.targets import ArgumentError, cannot_hold_files
-from pmrf_blocks.data.folders import DataError, find_images
+from pmrf_blocks.data.errors import DataError
+from pmrf_blocks.data.folders import find_images
 from pmrf_blocks.data.preparing import Cut, Outcome, Shrink, Tally, Work, prepare
 from pmrf_blocks.data.published_sets import PUBLISHED_SETS
 from pmrf_blocks.data.scores import QAlign, read_scores

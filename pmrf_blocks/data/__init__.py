@@ -1,9 +1,13 @@
-"""Images from files.
+"""Images from files, and from sets of others.
 
 folders.py      find_images(), ImageDataset: training images as uint8 tensors
 split.py        which images are held out, in the layouts that recipes know
 batches.py      EndlessBatches: the order of training samples
 tars.py         TarImages: the same out of tar files, near or far
+maps.py         MapImages: the same out of any map-style set
+items.py        the image within an item of such a set
+framing.py      size, crop and flip, the same for all
+errors.py       DataError
 
 Files are opened by pmrf_blocks.images alone.
 
@@ -16,7 +20,9 @@ scores.py          quality scores
 """
 
 from pmrf_blocks.data.batches import EndlessBatches
-from pmrf_blocks.data.folders import DataError, ImageDataset, JoinedDataset, SampleKey, find_images
+from pmrf_blocks.data.errors import DataError
+from pmrf_blocks.data.folders import ImageDataset, JoinedDataset, SampleKey, find_images
+from pmrf_blocks.data.maps import MapImages
 from pmrf_blocks.data.tars import TarImages
 from pmrf_blocks.images import IMAGE_SUFFIXES
 
@@ -26,6 +32,7 @@ __all__ = [
     "EndlessBatches",
     "ImageDataset",
     "JoinedDataset",
+    "MapImages",
     "SampleKey",
     "TarImages",
     "find_images",

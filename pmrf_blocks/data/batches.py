@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import Sampler
 
-from pmrf_blocks.data.folders import DataError, SampleKey
+from pmrf_blocks.data.errors import DataError
+from pmrf_blocks.data.folders import SampleKey
 from pmrf_blocks.seeding import derive_generator, derive_seed
 
 

@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pmrf_blocks.data.errors import DataError
+from pmrf_blocks.data.framing import Framing
 from pmrf_blocks.images import MAX_PIXELS, ImageError, describe_image, find_pictures, open_eight_bits, shown
 
 READERS = 8  # threads that look at the heads of files
 TRANSPARENT = "its transparency is left out"
 LOGGER = logging.getLogger(__name__)
-
-
-class DataError(ValueError):
-    """Training data that is missing or unreadable; the message gives counts and paths."""
 
 
 class SampleKey(NamedTuple):
@@ -103,10 +99,8 @@ class ImageDataset(Dataset[Tensor]):
     ) -> None:
         if not paths:
             raise DataError("0 images: the list of paths is empty")
-        if size is not None and crop is not None and crop > size:
-            raise DataError(f"crop {crop} is larger than size {size}")
-        self.paths, self.size, self.crop, self.flip, self.keep = list(paths), size, crop, flip, keep
-        self.max_pixels, self.strict = max_pixels, strict
+        self.framing = Framing(size, crop, flip, max_pixels)
+        self.paths, self.keep, self.max_pixels, self.strict = list(paths), keep, max_pixels, strict
         self.decoded: dict[int, np.ndarray] = {}
         self.told: set[int] = set()
 
@@ -123,7 +117,7 @@ class ImageDataset(Dataset[Tensor]):
         root = os.path.commonpath([path.parent for path in self.paths])
         names = "\n".join(os.path.relpath(path, root) for path in self.paths)
         digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16]
-        return {"names": digest, "size": self.size, "crop": self.crop, "flip": self.flip}
+        return {"names": digest, **self.framing.identity()}
 
     def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Path, str]]:
         """Images that cannot be used, each with the reason, judged by the heads of the files (damage further in
@@ -134,7 +128,7 @@ class ImageDataset(Dataset[Tensor]):
         with ThreadPoolExecutor(READERS) as threads:
             found = list(threads.map(self._problem, indices))
         bad = [(path, reason) for path, (reason, _) in zip(paths, found) if reason]
-        if batched and self.size is None and self.crop is None and not bad:
+        if batched and self.framing.varies and not bad:
             sides = [side for _, side in found]
             bad = [(path, f"its square is {side} pixels wide, that of {paths[0]} {sides[0]}; set size or crop")
                    for path, side in zip(paths, sides) if side != sides[0]]  # fmt: skip
@@ -149,24 +143,7 @@ class ImageDataset(Dataset[Tensor]):
             head = describe_image(self.head(index), max_pixels=self.max_pixels)
         except ImageError as error:
             return f"cannot be read: {error}", 0
-        return self._misfit(head.width, head.height), min(head.width, head.height)
-
-    def _misfit(self, width: int, height: int) -> str:
-        """Why an upright image of this size cannot be used, or ''."""
-        if self.size is None:
-            if self.crop is not None and min(width, height) < self.crop:
-                return f"is {width}x{height}, smaller than the crop of {self.crop}"
-            return ""
-        width, height = self._resized(width, height)
-        if width * height > self.max_pixels:
-            return f"would be {width}x{height} at size {self.size}, more than {self.max_pixels:,} pixels"
-        return ""
-
-    def _resized(self, width: int, height: int) -> tuple[int, int]:
-        if self.size is None:
-            return width, height
-        scale = self.size / min(width, height)
-        return max(self.size, round(width * scale)), max(self.size, round(height * scale))
+        return self.framing.misfit(head.width, head.height), min(head.width, head.height)
 
     def open(self, index: int) -> Path | BinaryIO:
         """What image `index` is read from."""
@@ -188,12 +165,10 @@ class ImageDataset(Dataset[Tensor]):
             raise DataError(f"cannot read {path}: {error}") from None
         if alpha is not None and alpha.min() < 255:
             self._tell(index, TRANSPARENT)
-        height, width = pixels.shape[:2]
-        if misfit := self._misfit(width, height):
-            raise DataError(f"{path} {misfit}")
-        if self._resized(width, height) != (width, height):
-            image = Image.fromarray(pixels).resize(self._resized(width, height), Image.Resampling.LANCZOS)
-            pixels = np.asarray(image)
+        try:
+            pixels = self.framing.resize(pixels)
+        except DataError as error:
+            raise DataError(f"{path} {error}") from None
         if self.keep:
             self.decoded[index] = pixels
         return pixels
@@ -207,23 +182,13 @@ class ImageDataset(Dataset[Tensor]):
         index, seed = key if isinstance(key, tuple) else (key, 0)
         pixels = self.read(index)
         self.told.add(index)
-        rng = np.random.default_rng(seed)
-        height, width = pixels.shape[:2]
-        side = min(height, width) if self.crop is None else self.crop
-        if self.crop is None:
-            top, left = (height - side) // 2, (width - side) // 2
-        else:
-            top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-        pixels = pixels[top : top + side, left : left + side]
-        if self.flip and rng.random() < 0.5:
-            pixels = pixels[:, ::-1]
-        return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+        return self.framing.cut(pixels, seed)
 
 
 class JoinedDataset(Dataset[Tensor]):
-    """Several sets as one, addressed like each of them."""
+    """Several sets (ImageDataset, MapImages) as one, addressed like each of them."""
 
-    def __init__(self, *parts: ImageDataset) -> None:
+    def __init__(self, *parts: Any) -> None:
         if not parts:
             raise DataError("0 datasets to join")
         self.parts = parts
@@ -241,7 +206,7 @@ class JoinedDataset(Dataset[Tensor]):
         """Those of the parts."""
         return {f"part {number}": part.identity() for number, part in enumerate(self.parts)}
 
-    def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Path, str]]:
+    def problems(self, indices: Iterable[int], *, batched: bool = True) -> list[tuple[Any, str]]:
         """Those of the parts."""
         indices = np.asarray(list(indices))
         bad = []

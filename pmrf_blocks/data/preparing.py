@@ -13,7 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from pmrf_blocks.data.folders import TRANSPARENT, DataError
+from pmrf_blocks.data.errors import DataError
+from pmrf_blocks.data.folders import TRANSPARENT
 from pmrf_blocks.data.patches import patch_corners
 from pmrf_blocks.images import (
     MAX_PIXELS,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from pmrf_blocks.data.folders import DataError
+from pmrf_blocks.data.errors import DataError
 
 
 def read_scores(path: str | Path) -> dict[str, float]:

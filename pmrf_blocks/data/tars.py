@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from pmrf_blocks.data.folders import DataError, ImageDataset
+from pmrf_blocks.data.errors import DataError
+from pmrf_blocks.data.folders import ImageDataset
 from pmrf_blocks.images import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, describe_image, is_hidden, write_whole
 from pmrf_blocks.json_files import is_kind, read_json_object
 from pmrf_blocks.messages import first_line, short

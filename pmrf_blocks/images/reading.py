@@ -78,13 +78,17 @@ def take_picture(picture: Image.Image) -> LoadedImage:
     Raises ImageError where its samples have no meaning that is known.
     """
     with one_line():
-        refuse_unsupported(picture)
-        exif, _, _ = read_exif(picture)
-        copy = picture.copy()  # which decodes it, and leaves behind what was set in its EXIF block since it was read
-        if len(exif):
-            with suppress(Exception):  # a block that cannot be encoded again stays as it was read
-                copy.info["exif"] = exif.tobytes()
-        return _loaded_image(_decode_image(copy, lambda: copy))  # type: ignore[arg-type, return-value]
+        return _loaded_image(_decode_picture(picture))
+
+
+def _decode_picture(picture: Image.Image) -> _Decoded:
+    refuse_unsupported(picture)
+    exif, _, _ = read_exif(picture)
+    copy = picture.copy()  # which decodes it, and leaves behind what was set in its EXIF block since it was read
+    if len(exif):
+        with suppress(Exception):  # a block that cannot be encoded again stays as it was read
+            copy.info["exif"] = exif.tobytes()
+    return _decode_image(copy, lambda: copy)  # type: ignore[arg-type, return-value]
 
 
 def _loaded_image(decoded: _Decoded) -> LoadedImage:
@@ -106,15 +110,23 @@ def _loaded_image(decoded: _Decoded) -> LoadedImage:
 
 
 def open_eight_bits(
-    source: Source, *, max_pixels: int = MAX_PIXELS, strict: bool = False, tell: Callable[[str], object] | None = None
+    source: Source | Image.Image,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    strict: bool = False,
+    tell: Callable[[str], object] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(RGB, alpha or None) as uint8 arrays (H, W, 3) and (H, W): the values of open_image(), rounded to 8 bits.
 
-    For sets of images, where floats would take four times the memory. `tell` is called with what was assumed. Raises
-    ImageError as open_image() does.
+    For sets of images, where floats would take four times the memory. A picture of Pillow's is taken as take_picture()
+    does, without limit. `tell` is called with what was assumed. Raises ImageError as open_image() does.
     """
-    with stream(source) as file, one_line():
-        decoded = with_limit(max_pixels, lambda: _decode(file, max_pixels, strict))
+    if isinstance(source, Image.Image):
+        with one_line():
+            decoded = _decode_picture(source)
+    else:
+        with stream(source) as file, one_line():
+            decoded = with_limit(max_pixels, lambda: _decode(file, max_pixels, strict))
     for text in (*decoded.notes, *decoded.damage) if tell is not None else ():
         tell(text)  # type: ignore[misc]
     found = decoded.samples

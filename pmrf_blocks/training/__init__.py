@@ -13,7 +13,6 @@ pair_shards.py  one file of these
 schedule.py     learning rate by step
 ema.py          moving average of the weights
 checkpoint.py   checkpoints, written whole or not at all
-randomness.py   global random numbers of a step, for what takes no generator
 resuming.py     what must stay as it is for a run to go on
 lock.py         one run a folder
 guard.py        which updates are made, which are skipped

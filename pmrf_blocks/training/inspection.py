@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from torch.utils.data import Dataset
 
@@ -17,7 +17,7 @@ def inspect_images(
     """DataError, with counts and paths, where a run on these sets would fail or see nothing.
 
     A set may have `where`, text that says where its images are, and `problems(indices, batched=...)`, a list of
-    (path, reason). Each process looks through its share of the images.
+    (path or another name, reason). Each process looks through its share of the images.
     """
     for purpose, dataset in (("train", training), ("validate", validation)):
         if dataset is not None and len(dataset) == 0:  # type: ignore[arg-type]
@@ -31,7 +31,9 @@ def inspect_images(
     for dataset, batched in ((training, True), (validation, False)):
         if dataset is not None and hasattr(dataset, "problems"):
             share = range(rank, len(dataset), world)  # type: ignore[arg-type]
-            bad: list[tuple[Path, str]] = dataset.problems(share, batched=batched)
+            bad: list[tuple[Any, str]] = dataset.problems(share, batched=batched)
+            if len(bad) == 1:
+                raise DataError(f"1 image{_where(dataset)} cannot be used: {bad[0][0]}: {bad[0][1]}")
             if bad:
                 lines = [f"  {path}: {reason}" for path, reason in bad[:SHOWN]]
                 more = [f"  and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []

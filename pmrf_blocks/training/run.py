@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pmrf_blocks.data import EndlessBatches
-from pmrf_blocks.seeding import derive_generator
+from pmrf_blocks.seeding import derive_generator, seeded
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_newest, prune, save_checkpoint, step_of
 from pmrf_blocks.training.config import TrainConfig
 from pmrf_blocks.training.ema import EMA
@@ -27,7 +27,6 @@ from pmrf_blocks.training.interruption import Interruption, leave_signals_to_par
 from pmrf_blocks.training.precision import bfloat16_where
 from pmrf_blocks.training.preparation import prepare_modules
 from pmrf_blocks.training.processes import processes
-from pmrf_blocks.training.randomness import seeded
 from pmrf_blocks.training.records import Meter, Records, check_trackers, memory_gib
 from pmrf_blocks.training.resuming import load_network, load_optimizer, refuse_changes, run_identity
 from pmrf_blocks.training.schedule import learning_rate

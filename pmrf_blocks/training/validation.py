@@ -12,8 +12,7 @@ from torch.utils.data import Dataset
 from pmrf_blocks.data import SampleKey
 from pmrf_blocks.metrics import frechet_distance
 from pmrf_blocks.restoration import comparison
-from pmrf_blocks.seeding import derive_seed
-from pmrf_blocks.training.randomness import seeded
+from pmrf_blocks.seeding import derive_seed, seeded
 from pmrf_blocks.training.tasks import Examined, Task
 
 

@@ -75,9 +75,9 @@ def test_one_image_is_held_out_of_few():
 def test_images_are_flipped_only_where_a_recipe_says_so(image_folders, tmp_path):
     place = Place(image_folders, tmp_path)
     flow = latent_pmrf.small()
-    assert place.images(flow.images).flip
-    assert not place.images(flow.validation).flip
-    assert not place.images(flow.autoencoder.faces).flip
+    assert place.images(flow.images).framing.flip
+    assert not place.images(flow.validation).framing.flip
+    assert not place.images(flow.autoencoder.faces).framing.flip
 
 
 def test_a_batch_is_that_of_all_processes(place, monkeypatch):
