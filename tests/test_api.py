@@ -30,8 +30,8 @@ PUBLIC = {
     "frechet_distance identity_degrees ind_rmse landmark_distance list_metrics luma METRICS mmd_rbf Moments ms_ssim "
     "MS_SSIM_WEIGHTS PrincipalComponents principal_components Protocol PROTOCOLS psnr psnr_y Score ssim "
     "Statistics structural_similarities Structural",
-    "data": "DataError EndlessBatches find_images IMAGE_SUFFIXES ImageDataset JoinedDataset MapImages SampleKey "
-    "TarImages",
+    "data": "DataError EndlessBatches find_images IMAGE_SUFFIXES ImageDataset IterableImages JoinedDataset MapImages "
+    "SampleKey TarImages",
     "images": "describe_image find_pictures Found Header IMAGE_SUFFIXES ImageError is_hidden LoadedImage MAX_PIXELS "
     "open_eight_bits open_image output_name picture_of save_picture shown take_picture within_limit without_suffix "
     "WRITABLE write_image write_whole",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from pmrf_blocks.data.errors import DataError
 from pmrf_blocks.data.folders import SampleKey
@@ -52,7 +54,14 @@ class MapImages(Dataset[Tensor]):
         self.source, self.framing = source, Framing(size, crop, flip, max_pixels)
         self.reader = ItemReader(name or name_of(source), key, max_pixels)
         if not hasattr(source, "__getitem__") or not hasattr(source, "__len__"):
-            raise DataError(f"{self.where} is no map-style set: it has no __getitem__ and __len__")
+            raise DataError(f"{self.where} has no __getitem__ and __len__; what is read in turn goes to IterableImages")
+
+    def framed(self, framing: Framing, first: int | None = None) -> MapImages:
+        """The same images, the `first` so many or all, in another framing; the limit on pixels stays."""
+        other = copy.copy(self)
+        other.framing = replace(framing, max_pixels=self.framing.max_pixels)
+        other.source = self.source if first is None else Subset(self.source, range(min(first, len(self))))
+        return other
 
     def __len__(self) -> int:
         return len(self.source)

@@ -33,8 +33,9 @@ class FaceSet:
         count = len(dataset) if limit is None else min(limit, len(dataset))
         clean = torch.stack([dataset[number] for number in range(count)]).float() / 255.0
         self.reference = Reference(clean, self.features)
-        named = (place.data / images.folder).exists()  # else what find_part() held out: not the faces of that name
-        self.folder, self.seeds = images.folder if named else f"{place.data.name}-held-out", degradation_seeds
+        # What find_part() held out of another folder are not the faces of that name.
+        named = isinstance(images.folder, Net) or (place.data / images.folder).exists()
+        self.folder, self.seeds = images.name if named else f"{place.data.name}-held-out", degradation_seeds
         self._degraded: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from pmrf_blocks.autoencoders import load_autoencoder
-from pmrf_blocks.data import JoinedDataset
+from pmrf_blocks.data import IterableImages, JoinedDataset
 from pmrf_blocks.degradations import build_degradation
 from pmrf_blocks.estimators import load_swinir_weights
 from pmrf_blocks.experiments.config import describe
@@ -116,7 +116,9 @@ def fit_autoencoder(stage: Autoencoder | Decoder, network: nn.Module, place: Pla
         perceptual_weight=stage.perceptual_weight,
         kl_weight=whole.kl_weight_of_crop,
     )
-    return run_stage(stage, task, JoinedDataset(*map(place.images, whole.images)), place)
+    parts = [place.images(images, counted=len(whole.images) > 1) for images in whole.images]
+    data = parts[0] if isinstance(parts[0], IterableImages) else JoinedDataset(*parts)
+    return run_stage(stage, task, data, place)
 
 
 def train_autoencoder(stage: Autoencoder, place: Place) -> None:
@@ -138,14 +140,14 @@ def train_decoder(stage: Decoder, place: Place) -> None:
 
 def train_estimator(stage: Estimator, place: Place) -> None:
     task = PosteriorMeanTask(stage.network.build(stage.train.seed), degradation_of(stage.degradation))
-    keep(run_stage(stage, task, place.images(stage.images), place), stage, place)
+    keep(run_stage(stage, task, place.images(stage.images, counted=False), place), stage, place)
 
 
 def train_latent_estimator(stage: LatentEstimator, place: Place) -> None:
     space = Latents(trained(stage.autoencoder, place))
     network = stage.network.build(stage.train.seed)
     task = LatentMeanTask(network, space, degradation=degradation_of(stage.degradation))
-    keep(run_stage(stage, task, place.images(stage.images), place), stage, place)
+    keep(run_stage(stage, task, place.images(stage.images, counted=False), place), stage, place)
 
 
 def train_flow(
@@ -185,7 +187,7 @@ def train_flow(
 
 def flow_data(flow: Flow, pipeline: Pipeline, place: Place, cache: int) -> Dataset:
     """Images, or pairs that are computed beforehand: number `cache` of the flow's caches."""
-    images, degradation = place.images(flow.images), degradation_of(flow.degradation)
+    images, degradation = place.images(flow.images, counted=flow.pair_rounds > 0), degradation_of(flow.degradation)
     if not flow.pair_rounds:
         return images
     options: dict[str, Any] = {

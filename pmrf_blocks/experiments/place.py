@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pmrf_blocks.data import ImageDataset
+from pmrf_blocks.data import DataError, ImageDataset, IterableImages, MapImages
+from pmrf_blocks.data.framing import Framing
 from pmrf_blocks.data.split import find_part
 from pmrf_blocks.experiments.config import stage_name
+from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.stages import Images, Stage
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.training.processes import world_size
@@ -35,8 +37,13 @@ class Place:
     def folder(self, stage: Stage) -> Path:
         return self.runs / stage_name(stage)
 
-    def images(self, images: Images) -> ImageDataset:
-        """The images as a dataset; small ones stay in memory, for every stage that reads them."""
+    def images(self, images: Images, *, counted: bool = True) -> Any:
+        """The images as a dataset; small ones of a folder stay in memory, for every stage that reads them.
+
+        DataError for an iterable where they are `counted`: held out, joined, cached or measured.
+        """
+        if isinstance(images.folder, Net):
+            return made(images.folder, images, counted=counted)
         paths = find_part(self.data, images.folder, held_out=images.held_out)[: images.first]
         key = (images.folder, images.held_out, images.size)
         dataset = ImageDataset(paths, size=images.size, crop=images.crop, flip=images.flip, keep=images.size <= 192)
@@ -49,3 +56,18 @@ class Place:
         if train.batch_size % world:
             raise ValueError(f"a batch of {train.batch_size} cannot be shared out among {world} processes")
         return replace(train, batch_size=train.batch_size // world, **self.changes)
+
+
+def made(maker: Net, images: Images, *, counted: bool) -> MapImages | IterableImages:
+    """The set that a configuration writes down by what makes it, in the configuration's framing."""
+    found = maker.build(0)
+    if not isinstance(found, (MapImages, IterableImages)):
+        in_any_order = hasattr(found, "__len__") and hasattr(found, "__getitem__")
+        found = (MapImages if in_any_order else IterableImages)(found, name=images.name)
+    if isinstance(found, IterableImages) and (counted or images.first is not None):
+        raise DataError(
+            f"{images.name} makes an iterable, which can be trained on alone and as a whole: its images cannot be held "
+            "out, joined with others, cached as pairs, normalised over or measured"
+        )
+    framing = Framing(images.size, images.crop, images.flip)
+    return found.framed(framing) if isinstance(found, IterableImages) else found.framed(framing, images.first)

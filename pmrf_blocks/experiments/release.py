@@ -46,11 +46,16 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
     read = [images for part in parts.values() for images in images_of(part)]
     told = {
         "size": pipeline.size,
-        "data": describe_data({images.folder: len(place.images(images)) for images in read}),
+        "data": describe_data({images.name: count(place.images(images, counted=False)) for images in read}),
         "parameters": {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
         "stages": {role: origin_of(part, place.folder(part)) for role, part in parts.items()},
     }
     (folder / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def count(images: Any) -> int | None:
+    """How many images there are, where that is known."""
+    return len(images) if hasattr(images, "__len__") else None
 
 
 def origin_of(part: Any, run: Path) -> dict[str, Any]:

@@ -14,23 +14,30 @@ from pmrf_blocks.training.flow_tasks import LOSSES
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one folder below the data folder.
+    """Images of one folder below the data folder, or of any set.
 
     Arguments:
-        folder: its name, or several joined by '+'; a list of images (.txt) is as good.
+        folder: its name, or several joined by '+'; a list of images (.txt) is as good. Or Net(MySet, ...): a class or
+            function that makes a map-style set or an iterable, as MapImages and IterableImages take them, or one of
+            these, of which `key` and `skip` count and the framing is this one. Iterables can be trained on alone.
         size: the shorter side is brought to this many pixels.
         crop: side of the random crop; None takes the centre square.
         first: how many of them, in the order of their names; None takes all.
         flip: mirror half of the samples.
-        held_out: which images stand in where the data folder is a plain one: those held out, or all others.
+        held_out: which images of a folder stand in where the data folder is a plain one: those held out, or all others.
     """
 
-    folder: str
+    folder: str | Net
     size: int
     crop: int | None = None
     first: int | None = None
     flip: bool = False
     held_out: bool = False
+
+    @property
+    def name(self) -> str:
+        """The folder's, or that of what makes the set."""
+        return self.folder if isinstance(self.folder, str) else self.folder.kind.__name__
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 loop.py         fit(): the loop
 run.py          the state of one run and its single update
 config.py       TrainConfig: its hyper-parameters
+feeding.py      where its batches come from
 precision.py    float32 or bfloat16
 preparation.py  device, memory format, compilation
 tasks.py        what autoencoder and estimator minimise

@@ -16,6 +16,7 @@ from pmrf_blocks.restoration.names import PARTS
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.seeding import derive_generator, derive_seed
 from pmrf_blocks.training.flow_tasks import flow_ends
+from pmrf_blocks.training.inspection import need_length
 from pmrf_blocks.training.interruption import leave_signals_to_parent
 from pmrf_blocks.training.precision import bfloat16_where, check_precision
 from pmrf_blocks.training.processes import processes
@@ -106,6 +107,7 @@ class PairMaker:
 
     @property
     def images(self) -> int:
+        need_length(self.dataset, "a cache of pairs")
         return len(self.dataset)  # type: ignore[arg-type]
 
     @property

@@ -32,8 +32,8 @@ def run_identity(config: TrainConfig, dataset: Dataset, world: int) -> dict[str,
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Class, number of items, and what the set's own identity() says, plain values that tell it from others."""
     own = getattr(dataset, "identity", None)
-    items = len(dataset)  # type: ignore[arg-type]
-    return {"kind": type(dataset).__name__, "items": items, **(own() if callable(own) else {})}
+    items = {"items": len(dataset)} if hasattr(dataset, "__len__") else {}
+    return {"kind": type(dataset).__name__, **items, **(own() if callable(own) else {})}
 
 
 def refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from pmrf_blocks.data import EndlessBatches
 from pmrf_blocks.seeding import derive_generator, seeded
 from pmrf_blocks.training.checkpoint import latest_checkpoint, load_newest, prune, save_checkpoint, step_of
 from pmrf_blocks.training.config import TrainConfig
@@ -22,8 +21,9 @@ from pmrf_blocks.training.ema import EMA
 from pmrf_blocks.training.environment import describe_environment
 from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.export import export
+from pmrf_blocks.training.feeding import Feed
 from pmrf_blocks.training.guard import Guard
-from pmrf_blocks.training.interruption import Interruption, leave_signals_to_parent
+from pmrf_blocks.training.interruption import Interruption
 from pmrf_blocks.training.precision import bfloat16_where
 from pmrf_blocks.training.preparation import prepare_modules
 from pmrf_blocks.training.processes import processes
@@ -78,6 +78,7 @@ class Run:
         self.wrapped = self.accelerator.prepare_model(task, device_placement=False)
         self.ema, self.guard, self.meter = EMA(self.network, config.ema), Guard(config.explosion), Meter()
         self.step, self.asked, self.interrupted = 0, Interruption(), False
+        self.feed = Feed(config, dataset, self.accelerator, records.note)
         self._resume(resume)
         self._agree()
         self.autocast = bfloat16_where(self.config.precision == "bf16", self.device)
@@ -100,6 +101,7 @@ class Run:
                 getattr(self, part).load_state_dict(state[part])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise TrainingError(f"{path} does not hold this run's {part}: {error}") from None
+        self.feed.load(state.get("stream"))
         self.step = state["step"]
         self.records.rewind(self.step)
         if self.is_main:
@@ -123,25 +125,7 @@ class Run:
 
     def batches(self) -> Iterator[Any]:
         """Batches without end, from where this run stands in its order of the images."""
-        config = self.config
-        sampler = EndlessBatches(
-            len(self.dataset),  # type: ignore[arg-type]
-            config.batch_size // config.accumulate,
-            seed=config.seed,
-            start=self.step * config.accumulate,
-            rank=self.rank,
-            world_size=self.world,
-        )
-        return iter(
-            DataLoader(
-                self.dataset,
-                batch_sampler=sampler,
-                num_workers=config.workers,
-                pin_memory=self.device.type == "cuda",
-                worker_init_fn=leave_signals_to_parent,
-                generator=derive_generator(config.seed, "workers", self.step, self.rank),
-            )
-        )
+        return self.feed.batches(self.step)
 
     def update(self, batches: Iterator[Any]) -> dict[str, float]:
         """One optimiser step; the loss and its parts (means over all processes) and the gradient's norm.
@@ -230,6 +214,7 @@ class Run:
 
     def checkpoint(self) -> None:
         """Write the state of this step; TrainingError, and nothing written, where the weights are not finite."""
+        stream = self.feed.states()
         if not self.is_main or self.last_step() == self.step:
             return
         bad = [name for name, p in self.network.named_parameters() if not bool(torch.isfinite(p).all())]
@@ -246,6 +231,7 @@ class Run:
             "ema": self.ema.state_dict(),
             "guard": self.guard.state_dict(),
             "meter": self.meter.state_dict(),
+            **({} if stream is None else {"stream": stream}),
         }
         self.records.flush()
         save_checkpoint(self.folder / "checkpoints", self.step, state)

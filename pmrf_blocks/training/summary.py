@@ -37,6 +37,7 @@ def run_summary(run: Path) -> dict[str, Any]:
     }
 
 
-def describe_data(folders: dict[str, int]) -> str:
+def describe_data(folders: dict[str, int | None]) -> str:
     """'2,232 images in faces256/train, ...'."""
-    return ", ".join(f"{count:,} images in {name}" for name, count in folders.items())
+    told = {name: "images" if count is None else f"{count:,} images" for name, count in folders.items()}
+    return ", ".join(f"{images} in {name}" for name, images in told.items())

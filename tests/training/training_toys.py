@@ -176,7 +176,7 @@ def flat(tree, name=""):
 
 
 def run(folder, task=None, data=None, **options):
-    settings = {name: options.pop(name) for name in list(options) if name != "validation"}
+    settings = {name: options.pop(name) for name in list(options) if name not in ("validation", "stop")}
     data = Points() if data is None else data
     return fit(config(**settings), task or Regression(), data, folder, device="cpu", **options)
 
