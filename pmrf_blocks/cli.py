@@ -15,8 +15,8 @@ from pmrf_blocks import __version__
 
 # Each has its arguments in commands/arguments/NAME.py and its work in commands/NAME.py.
 COMMANDS = (
-    "restore", "web", "degrade", "evaluate", "demo", "info", "prepare", "plane", "convergence", "train", "export",
-    "benchmark",
+    "restore", "web", "degrade", "evaluate", "demo", "info", "prepare", "plane", "convergence", "grid", "train",
+    "export", "benchmark",
 )  # fmt: skip
 
 

@@ -41,10 +41,10 @@ PUBLIC = {
     "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
     "experiments": "Autoencoder Claim config_hash Decoder describe Estimator Figure Flow Images LatentEstimator launch "
     "Net Place Release Row stage_name Table trained with_seed",
-    "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_plane "
-    "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration higher_is_better Isometry isometry "
-    "pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "
-    "SourceOptions speedup Speedup split_distortion stats_curve StatsError",
+    "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_grid draw_plane "
+    "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration grid_figure GridRow higher_is_better "
+    "Isometry isometry pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "
+    "SourceOptions speedup Speedup split_distortion stats_curve StatsError Zoom",
     "restoration": "BatchSpace BUNDLED comparison compose degrade_held_out DegradedSource ELIR FaceReport "
     "flow_conditioned_on_degraded flow_conditioned_on_mean flow_from_degraded LatentMeanSource "
     "LatentPMRF Latents load_restorer NoiseSource NonFiniteError Pipeline Pixels PMRF PosteriorMean "

@@ -6,6 +6,7 @@ source_options.py  compare_sources(), finite_posterior(): option 1 against optio
 gaussian.py        GaussianRestoration: a restoration problem with every answer in closed form
 convergence.py     speedup(): how much sooner one run reaches another's end
 plane.py           pareto_front(), draw_plane(): the perception-distortion plane
+grid.py            draw_grid(), grid_figure(): methods beside one another, with enlarged parts
 evaluations.py     read_evaluations(): evaluation files as points of the plane
 scores.py          higher_is_better()
 """
@@ -22,6 +23,7 @@ from pmrf_blocks.analysis.convergence import (
 from pmrf_blocks.analysis.decomposition import Decomposition, Distortion, decompose, split_distortion
 from pmrf_blocks.analysis.evaluations import EvaluationError, Point, Score, read_evaluations
 from pmrf_blocks.analysis.gaussian import GaussianRestoration, gaussian_wasserstein
+from pmrf_blocks.analysis.grid import GridRow, Zoom, draw_grid, grid_figure
 from pmrf_blocks.analysis.isometry import Isometry, isometry, pairwise_isometry
 from pmrf_blocks.analysis.plane import Axis, draw_plane, pareto_front, plane_rows
 from pmrf_blocks.analysis.scores import higher_is_better
@@ -34,18 +36,22 @@ __all__ = [
     "Distortion",
     "EvaluationError",
     "GaussianRestoration",
+    "GridRow",
     "Isometry",
     "Point",
     "Score",
     "SourceOptions",
     "Speedup",
     "StatsError",
+    "Zoom",
     "compare_sources",
     "decompose",
     "draw_convergence",
+    "draw_grid",
     "draw_plane",
     "finite_posterior",
     "gaussian_wasserstein",
+    "grid_figure",
     "higher_is_better",
     "isometry",
     "pairwise_isometry",

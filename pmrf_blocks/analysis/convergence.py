@@ -160,10 +160,19 @@ def _hours(stats: Iterable[dict[str, Any]]) -> list[float]:
 
 
 def draw_convergence(
-    curves: Sequence[tuple[str, Curve, Curve, Speedup]], names: tuple[str, str], axis: str, *, smoothing: int = 1
+    curves: Sequence[tuple[str, Curve, Curve, Speedup]],
+    names: tuple[str, str],
+    axis: str,
+    *,
+    smoothing: int = 1,
+    width: float | None = None,
 ) -> Figure:
-    """One panel a score: (its name, fast curve, slow curve, what speedup() says). ImportError without matplotlib."""
-    figure = new_figure(width=4.6 * len(curves), height=3.6)
+    """One panel of `width` inches (None: 4.6) a score: (its name, fast curve, slow curve, what speedup() says).
+
+    ImportError without matplotlib.
+    """
+    width = width or 4.6
+    figure = new_figure(width * len(curves), height=width * 3.6 / 4.6)
     for number, (score, fast, slow, found) in enumerate(curves):
         axes = figure.add_subplot(1, len(curves), number + 1)
         for name, curve, colour in zip(names, (fast, slow), COLOURS):
@@ -178,5 +187,5 @@ def draw_convergence(
             title = f"{'at least ' if found.at_first else ''}{found.factor:.2f} times sooner"
         axes.set(xlabel=AXES[axis], ylabel=score, title=title)
         axes.grid(alpha=0.25, linewidth=0.5)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize="small")
     return figure

@@ -99,13 +99,18 @@ def to_csv(rows: Sequence[dict[str, str]]) -> str:
     return text.getvalue()
 
 
-def draw_plane(points: Sequence[Point], distortion: Axis, perception: Axis, *, title: str = "") -> Figure:
-    """The plane as a figure: better is left and down on both axes, whichever way a score runs.
+def draw_plane(
+    points: Sequence[Point], distortion: Axis, perception: Axis, *, title: str = "", width: float | None = None
+) -> Figure:
+    """The plane as a figure of `width` inches (None: 7.5).
+
+    Better is left and down on both axes, whichever way a score runs.
 
     Points of one name with an NFE are joined in its order and labelled with it; the front is dotted; points marked as
     reference are hollow. ImportError where matplotlib is missing.
     """
-    figure = new_figure(width=7.5, height=5.5)
+    width = width or 7.5
+    figure = new_figure(width, height=width * 5.5 / 7.5)
     axes = figure.add_subplot()
     for number, name in enumerate(dict.fromkeys(point.name for point in points)):
         own = [point for point in points if point.name == name]
@@ -119,7 +124,7 @@ def draw_plane(points: Sequence[Point], distortion: Axis, perception: Axis, *, t
             invert()
     axes.set(xlabel=distortion.title, ylabel=perception.title, title=title)
     axes.grid(alpha=0.25, linewidth=0.5)
-    axes.legend(fontsize=8, framealpha=0.9)
+    axes.legend(fontsize="small", framealpha=0.9)
     return figure
 
 
@@ -136,7 +141,12 @@ def _draw_method(axes: Axes, points: list[Point], distortion: Axis, perception: 
         )  # fmt: skip
         if point.nfe is not None:
             axes.annotate(
-                str(point.nfe), (x.value, y.value), xytext=(4, 4), textcoords="offset points", fontsize=7, color=colour
+                str(point.nfe),
+                (x.value, y.value),
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize="x-small",
+                color=colour,
             )
 
 

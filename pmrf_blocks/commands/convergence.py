@@ -16,7 +16,7 @@ from pmrf_blocks.analysis import (
     stats_curve,
 )
 from pmrf_blocks.commands.targets import ArgumentError, check_outputs, written
-from pmrf_blocks.plotting import FIGURE_SUFFIXES, save_figure
+from pmrf_blocks.plotting import FIGURE_SUFFIXES, figure_style, save_figure
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,7 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
                     raise StatsError(f"{path}: {error}") from None
             fast, slow = curves
             found.append((score, fast, slow, speedup(fast, slow, higher=higher, smoothing=arguments.smoothing)))
-        figure = draw_convergence(found, names, axis, smoothing=arguments.smoothing) if outputs else None
+        figure, style = None, str(arguments.style)
+        if outputs:
+            with figure_style(style) as chosen:
+                figure = draw_convergence(found, names, axis, smoothing=arguments.smoothing, width=chosen.width)
     except (ArgumentError, StatsError, ValueError, ImportError) as error:
         print(f"pmrf-blocks convergence: {error}", file=sys.stderr)
         return 2
@@ -67,7 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f" ({bound}{s.fair_factor:.2f} from where {names[1]} first had it, {s.end_reached:,.6g})", end="")
             print()
     sys.stdout.flush()
-    lost = [path for path in outputs if figure and not written("convergence", path, partial(save_figure, figure, path))]
+    lost = [
+        path
+        for path in outputs
+        if figure and not written("convergence", path, partial(save_figure, figure, path, style=style))
+    ]
     return 0 if not lost and all(s.reached is not None for *_, s in found) else 1
 
 

@@ -25,7 +25,7 @@ OPTIONAL: dict[str, dict[str, str]] = {
     "web": {"gradio": "the page of pmrf-blocks web"},
     "heif": {"pillow-heif": "reading HEIC and AVIF files"},
     "background": {"spandrel": "--background FILE: super-resolution networks of others around the faces"},
-    "plots": {"matplotlib": "figures of pmrf-blocks plane and convergence, and of recipes"},
+    "plots": {"matplotlib": "figures of pmrf-blocks plane, convergence and grid (PDF), and of recipes"},
     "metrics": {"torchmetrics": "metrics as torchmetrics classes"},
     "onnx": {
         "onnx": "files of pmrf-blocks export --format onnx",

@@ -20,7 +20,7 @@ from pmrf_blocks.analysis import (
 )
 from pmrf_blocks.analysis.plane import DISTORTION, PERCEPTION, choose_axis, to_csv, to_markdown
 from pmrf_blocks.commands.targets import ArgumentError, check_outputs, written
-from pmrf_blocks.plotting import FIGURE_SUFFIXES, save_figure
+from pmrf_blocks.plotting import FIGURE_SUFFIXES, figure_style, save_figure
 from pmrf_blocks.whole_files import write_text
 
 if TYPE_CHECKING:
@@ -44,12 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
         rows = plane_rows(whole, distortion, perception)
         figure = None
         if any(path.suffix.lower() in FIGURE_SUFFIXES for path in outputs):
-            figure = draw_plane(whole, distortion, perception, title=arguments.title)
+            with figure_style(arguments.style) as style:
+                figure = draw_plane(whole, distortion, perception, title=arguments.title, width=style.width)
     except (ArgumentError, EvaluationError, ValueError, ImportError) as error:
         print(f"pmrf-blocks plane: {error}", file=sys.stderr)
         return 2
     print(to_markdown(rows), end="", flush=True)
-    lost = [path for path in outputs if not written("plane", path, partial(_write, path, rows, figure))]
+    lost = [
+        path for path in outputs if not written("plane", path, partial(_write, path, rows, figure, arguments.style))
+    ]
     protocols = sorted({point.protocol for point in whole if point.protocol})
     if len(protocols) > 1:
         print(f"measured under {len(protocols)} protocols, do not compare: {'; '.join(protocols)}", file=sys.stderr)
@@ -60,11 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if lacking or lost else 0
 
 
-def _write(path: Path, rows: list[dict[str, str]], figure: Figure | None) -> None:
+def _write(path: Path, rows: list[dict[str, str]], figure: Figure | None, style: str) -> None:
     if path.suffix.lower() in TABLES:
         write_text(path, TABLES[path.suffix.lower()](rows))
     elif figure is not None:
-        save_figure(figure, path)
+        save_figure(figure, path, style=style)
 
 
 def _axis(name: str, points: list[Point], arguments: argparse.Namespace) -> Axis:

@@ -138,6 +138,9 @@ def test_command(tmp_path, capsys):
     )
     assert "1.00 times sooner" in out[1]
     assert figure.read_bytes().startswith(b"\x89PNG")
+    assert main([*line[:-1], str(tmp_path / "paper.pdf"), "--style", "paper"]) == 0
+    assert b"/MediaBox [ 0 0 482.4 " in (tmp_path / "paper.pdf").read_bytes()
+    capsys.readouterr()
     assert main(["convergence", str(fast), str(slow), "--score", "val_fid", "--json", "--axis", "hours"]) == 0
     assert json.loads(capsys.readouterr().out)["scores"]["val_fid"]["factor"] == pytest.approx(1.6)
     assert main(["convergence", str(slow), str(fast), "--score", "val_fid"]) == 1

@@ -211,6 +211,8 @@ def test_command(tmp_path, capsys):
     assert main([*line, "--overwrite"]) == 0
     assert outputs[1].read_bytes() == before
     assert capsys.readouterr().err == ""
+    assert main(["plane", str(a), str(b), "--style", "paper", "-o", str(tmp_path / "plane.pdf")]) == 0
+    assert b"/MediaBox [ 0 0 241.2 " in (tmp_path / "plane.pdf").read_bytes()
     assert main(["plane", str(a), str(b), "--perception", "odd", "--higher", "odd", "--without", "A"]) == 0
     assert "B" in capsys.readouterr().out
 

@@ -19,13 +19,14 @@ COMMANDS = {
     "photographs": ("restore", "IN", "--output", "OUT"),
     "degrade": ("degrade", "IN", "--output", "OUT"),
     "evaluate": ("evaluate", "IN", "--reference", "IN", "--metrics", "psnr"),
+    "grid": ("grid", "IN", "--output", "PNG"),
     "prepare": ("prepare", "folder", "IN", "--size", str(SIDE), "--output", "OUT"),
     "patches": ("prepare", "lsdir", "IN", "--size", str(SIDE), "--min-score", "0", "--output", "OUT"),
 }
 
 
 def call(name, tmp_path, *options):
-    places = {"IN": str(tmp_path / "in"), "OUT": str(tmp_path / "out")}
+    places = {"IN": str(tmp_path / "in"), "OUT": str(tmp_path / "out"), "PNG": str(tmp_path / "out/new.png")}
     return main([*(places.get(word, word) for word in COMMANDS[name]), *options])
 
 

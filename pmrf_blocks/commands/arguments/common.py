@@ -62,7 +62,13 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
 
 
 def add_figures(parser: argparse.ArgumentParser, explained: str) -> None:
-    parser.add_argument("--output", nargs="+", type=Path, default=[], metavar="OUT", help=explained)
+    parser.add_argument("-o", "--output", nargs="+", type=Path, default=[], metavar="OUT", help=explained)
+    parser.add_argument(
+        "--style",
+        choices=("screen", "paper"),
+        default="screen",
+        help="'paper': as wide as a column, in Times's kind of letters; PNG of 300 pixels an inch (default: screen)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
