@@ -23,6 +23,7 @@ CLASSES: dict[str, dict[str, str]] = {
         "RRDB": "pmrf_blocks.estimators",
         "HourglassTransformer": "pmrf_blocks.transformers",
         "SDVAE": "pmrf_blocks.autoencoders",
+        "ForeignNetwork": "pmrf_blocks.restoration",
     },
     "pipeline": dict.fromkeys(("LatentPMRF", "PMRF", "PosteriorMean", "ELIR", "Pipeline"), "pmrf_blocks.restoration"),
     "part": dict.fromkeys(

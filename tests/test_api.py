@@ -46,7 +46,7 @@ PUBLIC = {
     "Isometry isometry pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "
     "SourceOptions speedup Speedup split_distortion stats_curve StatsError Zoom",
     "restoration": "BatchSpace BUNDLED comparison compose degrade_held_out DegradedSource ELIR FaceReport "
-    "flow_conditioned_on_degraded flow_conditioned_on_mean flow_from_degraded LatentMeanSource "
+    "flow_conditioned_on_degraded flow_conditioned_on_mean flow_from_degraded ForeignNetwork LatentMeanSource "
     "LatentPMRF Latents load_restorer NoiseSource NonFiniteError Pipeline Pixels PMRF PosteriorMean "
     "PosteriorMeanSource restore restore_crop restore_crops restore_held_out restore_photograph restore_video "
     "Restored RestoredCrop RestoredPhotograph SuperResolution VIDEO_SUFFIXES VideoReport WRITABLE_VIDEOS",

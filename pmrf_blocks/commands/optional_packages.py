@@ -24,7 +24,7 @@ OPTIONAL: dict[str, dict[str, str]] = {
     "video": {"av": "restoring videos"},
     "web": {"gradio": "the page of pmrf-blocks web"},
     "heif": {"pillow-heif": "reading HEIC and AVIF files"},
-    "background": {"spandrel": "--background FILE: super-resolution networks of others around the faces"},
+    "background": {"spandrel": "networks of other projects by their files: --model FILE, --methods, --background FILE"},
     "plots": {"matplotlib": "figures of pmrf-blocks plane, convergence and grid (PDF), and of recipes"},
     "metrics": {"torchmetrics": "metrics as torchmetrics classes"},
     "onnx": {

@@ -19,7 +19,8 @@ from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import Autoencoder, Decoder, Estimator, Flow, LatentEstimator, Stage
 from pmrf_blocks.losses import perceptual_loss
-from pmrf_blocks.restoration import BUNDLED, Latents, Pipeline
+from pmrf_blocks.pretrained import WeightsError
+from pmrf_blocks.restoration import BUNDLED, ForeignNetwork, Latents, Pipeline
 from pmrf_blocks.restoration.composition import compose
 from pmrf_blocks.training import (
     AutoencoderTask,
@@ -68,9 +69,17 @@ def load_published(stage: Autoencoder | Estimator, source: str) -> Any:
     if isinstance(stage, Autoencoder):
         repo, _, subfolder = (source, "", "") if Path(source).exists() else source.partition(":")
         return load_autoencoder(repo, subfolder=subfolder).eval()
-    if not source.endswith((".pth", ".pt")):
+    if not Path(source).is_file() and not source.endswith((".pth", ".pt")):
         return stage.network.kind.from_pretrained(source).eval()  # type: ignore[attr-defined]
-    return load_swinir_weights(stage.network.build(0), source).eval()
+    try:
+        return load_swinir_weights(stage.network.build(0), source).eval()
+    except WeightsError as error:  # not of the stage's own network: another's, where spandrel knows it
+        if not Path(source).is_file():
+            raise
+        try:
+            return ForeignNetwork(source).eval()
+        except WeightsError as other:
+            raise WeightsError(f"{error}; {other}") from None
 
 
 def pipeline_of(flow: Flow, place: Place, *, velocity: nn.Module | None, autoencoder: Any = None) -> Pipeline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from pmrf_blocks.experiments.pages import Made, claim_lines, part_table, write_p
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.release import adopt, write_pipelines
 from pmrf_blocks.experiments.stages import Estimator, Flow, Release, stage_parts, with_seed
-from pmrf_blocks.experiments.tables import PARTS, Table, run_table
+from pmrf_blocks.experiments.tables import PARTS, Table, run_table, with_methods
 from pmrf_blocks.training.environment import clean_commit
 from pmrf_blocks.training.frame import conclude, one_line_errors, set_up_process
 from pmrf_blocks.training.processes import once, world_size
@@ -115,13 +116,14 @@ def only(table: Table, arguments: TableArguments) -> Table:
     """The table with the rows and parts asked for, on the networks given; ValueError for names it has not."""
     check("--parts", arguments.parts, table.parts)
     check("--rows", arguments.rows, [row.label for row in table.rows])
-    rows = [row for row in table.rows if not arguments.rows or row.label in arguments.rows]
+    wanted = (*arguments.rows, *(written.partition("=")[0] for written in arguments.methods))
+    rows = [row for row in table.rows if not arguments.rows or row.label in wanted]
     flows = [row.stage for row in rows if isinstance(row.stage, Flow)]
     latents = {json.dumps(describe(flow.autoencoder)) for flow in flows if flow.autoencoder is not None}
     if arguments.autoencoder is not None and len(latents) > 1:
         raise ValueError("--autoencoder: the rows of this table differ in their autoencoders")
     rows = [replace(row, stage=row.stage and with_finished(arguments, row.stage)) for row in rows]
-    return replace(table, rows=tuple(rows))
+    return with_methods(replace(table, rows=tuple(rows)), arguments.methods)
 
 
 def chosen(arguments: StageArguments, stage: Any) -> Any:
@@ -192,6 +194,8 @@ def made_by(arguments: TableArguments, name: str) -> Made:
     for option in ("on", "autoencoder", "estimator", "limit"):
         if getattr(arguments, option) is not None:
             line += f" --{option} {getattr(arguments, option)}"
+    if arguments.methods:
+        line += f" --methods {shlex.join(arguments.methods)}"
     if arguments.degradation_seeds > 1:
         line += f" --degradation-seeds {arguments.degradation_seeds}"
     folder = arguments.output or arguments.runs / "pages"

@@ -79,7 +79,8 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Estimator:
-    """Posterior mean E[X | Y] in pixels. `published` is a finished one: a folder or hub id, or DifFace's .pth file.
+    """Posterior mean E[X | Y] in pixels. `published` is a finished one: a folder or hub id, DifFace's .pth file, or the
+    file of any network that spandrel reads (ForeignNetwork).
 
     `degradation` is a name of build_degradation(), or Net(MyDegradation, ...), here and in the stages below.
     """

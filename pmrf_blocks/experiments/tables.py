@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,26 @@ class Table:
     faces: Images
     parts: tuple[str, ...] = ("reconstruction", "restoration")
     about: str = ""
+
+
+def with_methods(table: Table, methods: Sequence[str]) -> Table:
+    """The table with networks of other projects, 'LABEL=FILE', measured on what its own rows restore: in the row of
+    that label, which nothing of ours trains, or in a row more. ValueError for one that cannot be a row."""
+    rows = {row.label: row for row in table.rows}
+    own = (getattr(row.stage, "estimator", row.stage) for row in table.rows)
+    like = next((stage for stage in own if isinstance(stage, Estimator)), None)
+    for written in methods:
+        label, _, file = written.partition("=")
+        row = rows.get(label, Row(label, None))
+        if not label or not Path(file).is_file():
+            raise ValueError(f"--methods must be LABEL=FILE, with a file that is there; got {written!r}")
+        if like is None or "restoration" not in table.parts:
+            raise ValueError("--methods: no row of this table restores by an estimator")
+        if row.stage is not None:
+            raise ValueError(f"--methods: the row {label!r} is one that is trained here")
+        stage = replace(like, published=file)
+        rows[label] = replace(row, stage=stage, note=f"another project's method, by its file {Path(file).name}")
+    return replace(table, rows=tuple(rows.values()))
 
 
 def run_table(

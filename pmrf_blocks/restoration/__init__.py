@@ -12,6 +12,7 @@ saving.py       load_restorer(), and what save_pretrained writes
 aligned.py      restore_crop(), restore_crops(): aligned crops of one face, of any size
 photographs.py  restore_photograph(): faces found, aligned, restored, pasted back
 videos.py       restore_video(): the same frame by frame, without flicker
+foreign.py      ForeignNetwork: networks of other projects, by their files
 backgrounds.py  Lanczos and SuperResolution, for what lies around the faces
 simple.py       restore(): a path, a Pillow image, an array or a tensor
 comparison.py   comparison(): images side by side with labels
@@ -23,6 +24,7 @@ from pmrf_blocks.restoration.backgrounds import SuperResolution
 from pmrf_blocks.restoration.comparison import comparison
 from pmrf_blocks.restoration.composition import compose
 from pmrf_blocks.restoration.errors import NonFiniteError
+from pmrf_blocks.restoration.foreign import ForeignNetwork
 from pmrf_blocks.restoration.held_out import degrade_held_out, restore_held_out
 from pmrf_blocks.restoration.methods import (
     ELIR,
@@ -56,6 +58,7 @@ __all__ = [
     "BatchSpace",
     "DegradedSource",
     "FaceReport",
+    "ForeignNetwork",
     "LatentMeanSource",
     "LatentPMRF",
     "Latents",

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pmrf_blocks.pretrained import WeightsError, read_pickle, read_safetensors
+from pmrf_blocks.restoration.foreign import read_network
 
 TILE, OVERLAP = 512, 32  # pixels of the small picture that a network sees at a time, and what tiles share on each side
 
@@ -42,21 +42,7 @@ class SuperResolution:
     """
 
     def __init__(self, path: str | Path, device: str | torch.device = "cpu") -> None:
-        try:
-            from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
-        except ImportError:
-            raise WeightsError("--background FILE needs spandrel: install pmrf-blocks[background]") from None
-        path = Path(path)
-        content = read_safetensors(path) if path.suffix == ".safetensors" else dict(read_pickle(path))
-        try:
-            loaded = ModelLoader(device=device).load_from_state_dict(canonicalize_state_dict(content))
-        except Exception as error:  # spandrel's and the networks' own errors are many
-            raise WeightsError(
-                f"{path} is no network that spandrel knows: {(str(error).splitlines() or [''])[0]}"
-            ) from None
-        if not isinstance(loaded, ImageModelDescriptor) or (loaded.input_channels, loaded.output_channels) != (3, 3):
-            raise WeightsError(f"{path} does not turn an RGB image into another")
-        self.network, self.device = loaded.eval(), torch.device(device)
+        self.network, self.device = read_network(path, device, wanted_by="--background FILE"), torch.device(device)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, factor: int) -> Tensor:

@@ -27,6 +27,10 @@ ESTIMATORS: dict[str, Callable[[], SwinIR]] = {"swinir_L": difface_swinir, "swin
 BLIND_FACE = {"stage": "flow", "arch": "hdit_ImageNet256Sp4", "mmse_model_arch": "swinir_L", "mmse_noise_std": 0.1}
 
 
+class NotPMRF(WeightsError):
+    """A file of weights that may be whole, but of another model."""
+
+
 def published_parts(path_or_repo: str | Path, *, ema: bool = True) -> dict[str, Any]:
     """The arguments of our PMRF from a published checkpoint: both networks with their weights, size, source noise.
 
@@ -49,7 +53,7 @@ def published_parts(path_or_repo: str | Path, *, ema: bool = True) -> dict[str, 
     nested = content.get("state_dict")
     estimate = weights_under(nested if isinstance(nested, Mapping) else content, "mmse_model.")
     if not estimate:
-        raise WeightsError(f"{path_or_repo} holds no posterior-mean estimator: no key starts with 'mmse_model.'")
+        raise NotPMRF(f"{path_or_repo} holds no posterior-mean estimator: no key starts with 'mmse_model.'")
     return {
         "estimator": load_swinir_weights(make_estimator(), estimate),
         "velocity": load_k_diffusion_weights(make_velocity(), content, ema=ema),

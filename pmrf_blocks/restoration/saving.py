@@ -141,8 +141,9 @@ def load_restorer(
 
     Arguments:
         path_or_repo: a folder that save_pretrained() wrote, a hub id of such a folder, the run folder of a recipe, a
-            published PMRF (PMRF.from_published()), or one that ships: 'bundled' is Latent-PMRF, 'bundled-pixel' is PMRF
-            on the same posterior mean, for comparison.
+            published PMRF (PMRF.from_published()), the file of another project's network (ForeignNetwork, in
+            the place of an estimator), or one that ships: 'bundled' is Latent-PMRF, 'bundled-pixel' is PMRF on the same
+            posterior mean, for comparison.
         optimize: replace layers by faster equals (kernels.optimize()): the same images up to rounding.
         trusted_modules: modules or packages outside pmrf_blocks whose code config.json may import and run: sources,
             networks and blocks of one's own are saved by their import paths.
@@ -166,10 +167,20 @@ def load_restorer(
 
 
 def published(path: Path) -> nn.Module:
-    """A published PMRF."""
-    from pmrf_blocks.restoration.methods import PMRF
+    """A published PMRF, or the network of another project in a file."""
+    from pmrf_blocks.restoration.foreign import FACE, ForeignNetwork
+    from pmrf_blocks.restoration.methods import PMRF, PosteriorMean
+    from pmrf_blocks.restoration.published import NotPMRF
 
-    return PMRF.from_published(path)
+    try:
+        return PMRF.from_published(path)
+    except NotPMRF as error:
+        if not path.is_file():
+            raise
+        try:
+            return PosteriorMean(estimator=ForeignNetwork(path), size=FACE)
+        except WeightsError as other:
+            raise WeightsError(f"{error}; {other}") from None
 
 
 def read_pipeline(folder: Path, config: Mapping[str, Any], trusted_modules: Collection[str]) -> nn.Module:

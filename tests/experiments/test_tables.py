@@ -69,6 +69,38 @@ def test_a_table_trains_measures_and_is_not_done_again(arguments, runs):
     assert stamps(runs) == before
 
 
+def test_methods_of_others_are_rows_by_their_files(arguments, runs, tmp_path):
+    arches = pytest.importorskip(
+        "spandrel.architectures.Compact", reason="spandrel is not installed: pip install pmrf-blocks[background]",
+        exc_type=Exception,
+    )  # fmt: skip
+    file = tmp_path / "net.pth"
+    torch.save({"params": arches.Compact(num_feat=8, num_conv=1, upscale=2).state_dict()}, file)
+    methods = (f"GFP-GAN={file}", f"Compact={file}")
+    page = make(table4_methods, replace(arguments, rows=("posterior mean",), methods=methods))
+    record = json.loads(page.with_suffix(".json").read_text())
+    assert set(record["scores"]) == {f"restoration: {label}" for label in ("posterior mean", "GFP-GAN", "Compact")}
+    scores = [record["scores"][f"restoration: {label}"]["0"]["psnr"] for label in ("GFP-GAN", "Compact")]
+    assert scores[0] == scores[1]
+    text = page.read_text()
+    assert f"--methods {methods[0]} {methods[1]}" in text
+    assert "- GFP-GAN: another project's method, by its file net.pth." in text
+    assert "24.9861" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [("a", "LABEL=FILE"), ("a=none.pth", "LABEL=FILE"), ("Latent-PMRF=setup.py", "is one that is trained here")],
+)
+def test_what_cannot_be_a_row_is_said(arguments, tmp_path, monkeypatch, written, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setup.py").touch()
+    with pytest.raises(ValueError, match=why):
+        only(table4_methods.debug(), replace(arguments, methods=(written,)))
+    with pytest.raises(ValueError, match="no row of this table restores by an estimator"):
+        only(replace(table4_methods.debug(), rows=()), replace(arguments, methods=("a=setup.py",)))
+
+
 def test_sources_are_decoded_and_flows_with_every_loss_train(arguments):
     page = make(source_study, arguments)
     record = json.loads(page.with_suffix(".json").read_text())

@@ -27,8 +27,8 @@ class Common:
     """FID's Inception-v3 (pt_inception-2015-12-05-6726825d.pth): the validation of flows then logs val_fid. Without it
     val_fd_efficientnet_lite0, a stand-in that needs no download."""
     estimator: str | None = None
-    """A finished posterior-mean estimator: DifFace's .pth file, a folder, a hub id, or 'bundled', the one that ships
-    (at the smaller scales). Trained here when not given."""
+    """A finished posterior-mean estimator: DifFace's .pth file, that of any network that spandrel reads, a folder, a
+    hub id, or 'bundled', the one that ships (at the smaller scales). Trained here when not given."""
     autoencoder: str | None = None
     """A finished autoencoder for latent flows: a folder or hub id in diffusers layout, or 'bundled'."""
     device: str | None = None
@@ -87,6 +87,10 @@ class TableArguments(Common):
     """Only these parts of a table: 'reconstruction' trains autoencoders alone, 'restoration' the flows."""
     rows: tuple[str, ...] = ()
     """Only these rows of a table, by their labels."""
+    methods: tuple[str, ...] = ()
+    """Networks of other projects as rows of table 4, LABEL=FILE: any checkpoint that spandrel reads (GFP-GAN,
+    RestoreFormer, SwinIR, RRDB; CodeFormer with spandrel_extra_arches). Beside the paper's numbers, where the table has
+    that label."""
     minutes: float = math.inf
     """Begin nothing more after so many minutes, and write the page with what there is."""
     save_images: bool = False
