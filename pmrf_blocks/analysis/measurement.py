@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,8 @@ SCORES = {
     "fd": Score("FD", 1, False, draws=100),
     "mmd": Score("MMD", 1, False),
 }
+# Scores that need a package and a file: measured where they are given.
+FURTHER = {"niqe": Score("NIQE", 3, False)}
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Results:
     errors: dict[str, str] = field(default_factory=dict)
 
     def values(self, part: str, label: str, score: str) -> list[float]:
-        return [own.scores[score] for own in self.measured.get((part, label), {}).values()]
+        found = self.measured.get((part, label), {}).values()
+        return [own.scores[score] for own in found if score in own.scores]
 
     def spread(self, part: str, label: str, score: str) -> tuple[float, float, int] | None:
         """(mean, standard deviation, number of seeds); None where nothing was run."""
@@ -102,10 +105,16 @@ class Reference:
     Arguments:
         clean: (N, 3, H, W) in [0, 1].
         extractor: images (B, 3, H, W) to features (B, D).
+        further: scores of FURTHER, by name: images (B, 3, H, W) in [0, 1] to a number each, (B,).
     """
 
-    def __init__(self, clean: Tensor, extractor: Callable[[Tensor], Tensor]) -> None:
-        self.clean, self.extractor = clean, extractor
+    def __init__(
+        self,
+        clean: Tensor,
+        extractor: Callable[[Tensor], Tensor],
+        further: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    ) -> None:
+        self.clean, self.extractor, self.further = clean, extractor, dict(further or {})
 
     @cached_property
     def features(self) -> Tensor:
@@ -125,6 +134,7 @@ class Reference:
             "psnr": psnr(images, target),
             "ssim": ssim(images, target),
             "feature_distance": (features - self.features).norm(dim=2).flatten(),
+            **{name: score(images) for name, score in self.further.items()},
         }
         per_image = {name: own.double().unflatten(0, features.shape[:2]) for name, own in per_image.items()}
         scores = {name: float(values.mean()) for name, values in per_image.items()}

@@ -183,7 +183,8 @@ def with_finished(arguments: Common, stage: Any) -> Any:
 
 def faces_of(arguments: TableArguments, place: Place, recipe: Table | Figure) -> FaceSet:
     images = recipe.faces if arguments.on is None else replace(recipe.faces, folder=arguments.on)
-    return FaceSet(place, images, limit=arguments.limit, degradation_seeds=arguments.degradation_seeds)
+    seeds = arguments.degradation_seeds
+    return FaceSet(place, images, limit=arguments.limit, degradation_seeds=seeds, niqe=arguments.niqe)
 
 
 def made_by(arguments: TableArguments, name: str) -> Made:
@@ -191,7 +192,7 @@ def made_by(arguments: TableArguments, name: str) -> Made:
     clean."""
     line = f"python -m recipes.{name} --data DIR --scale {arguments.scale}"
     line += f" --seeds {' '.join(map(str, arguments.seeds))}"
-    for option in ("on", "autoencoder", "estimator", "limit"):
+    for option in ("on", "autoencoder", "estimator", "niqe", "limit"):
         if getattr(arguments, option) is not None:
             line += f" --{option} {getattr(arguments, option)}"
     if arguments.methods:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pmrf_blocks.analysis.measurement import SCORES, Results
+from pmrf_blocks.analysis.measurement import FURTHER, SCORES, Results
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow
@@ -80,7 +80,9 @@ def part_table(part: str, rows: Sequence[Row], results: Results) -> list[str]:
     """One part's Markdown table: ours with the spread over seeds, then the paper's columns; these alone where nothing
     was run."""
     columns = list(dict.fromkeys(label for row in rows for label in row.paper.get(part, {})))
-    scores = SCORES if any(own == part for own, _ in results.measured) else {}
+    had = {name for (own, _), seeds in results.measured.items() if own == part for one in seeds.values()
+           for name in one.scores}  # fmt: skip
+    scores = {name: score for name, score in {**SCORES, **FURTHER}.items() if had and (name in SCORES or name in had)}
     heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in scores.values()]
     heads = [*(["seeds", *heads] if scores else []), *(f"paper: {label}" for label in columns)]
     lines = [*([] if scores else ["Not run here.", ""]), f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
@@ -101,7 +103,7 @@ def score_cells(spreads: Mapping[str, tuple[float, float, int] | None]) -> list[
         if spread is None:
             cells.append("not run")
             continue
-        (mean, sd, count), digits = spread, SCORES[name].digits
+        (mean, sd, count), digits = spread, {**SCORES, **FURTHER}[name].digits
         seeds = str(count)
         cells.append(f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if count > 1 else ""))
     return [seeds, *cells]
@@ -156,6 +158,7 @@ def markdown(table: Table, results: Results, faces: FaceSet, made: Made) -> str:
         text += ["Trained here:", "", *(f"- {kind}" for kind in kinds), ""]
     for part in table.parts:
         text += [f"## {PARTS[part]}", "", *part_table(part, table.rows, results), ""]
+    text += [f"NIQE needs no reference: {faces.niqe}.", ""] if faces.niqe else []
     text += [FEATURES, "", "## Do the paper's claims show at this scale?", ""]
     text += [*claim_lines(table, results, faces, made.scale), ""]
     missing = missing_lines(table, results)
@@ -207,6 +210,7 @@ def record(table: Table, results: Results, faces: FaceSet, made: Made) -> dict[s
         "degradation_seeds": faces.seeds,
         "environment": {name: value for name, value in environment.items() if name != "command"},
         "torch": torch.__version__,
+        **({"niqe": faces.niqe} if faces.niqe else {}),
         "scores": scores,
         "errors": results.errors,
         "paper": {row.label: row.paper for row in table.rows},

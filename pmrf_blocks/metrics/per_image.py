@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pmrf_blocks.metrics.identity import identity_degrees
-from pmrf_blocks.metrics.iqa import PYIQA, IQAMetric
+from pmrf_blocks.metrics.iqa import NIQE_BLOCK, PYIQA, IQAMetric, niqe_blocks
 from pmrf_blocks.metrics.landmarks import landmark_distance
 from pmrf_blocks.metrics.protocols import Protocol
 from pmrf_blocks.metrics.psnr import ind_rmse, psnr, psnr_y
@@ -48,7 +48,22 @@ class ImageMetrics:
             least = (WINDOW - 1) * 2 ** (scales - 1)
             if name in self.names and side <= least:
                 unavailable[name] = f"needs images of more than {least} pixels a side; the smallest here has {side}"
+        if "niqe" in self.names:
+            shown = [self._measured(*size) for size in sizes]
+            height, width = min(shown, key=lambda size: niqe_blocks(*size))
+            if niqe_blocks(height, width) < 2:
+                unavailable["niqe"] = (
+                    f"needs two blocks of {NIQE_BLOCK}x{NIQE_BLOCK} pixels an image; one here has {width}x{height}"
+                )
         return [name for name in self.names if name not in unavailable]
+
+    def _measured(self, height: int, width: int) -> tuple[int, int]:
+        """Size of an image after the protocol's resizing and cropping."""
+        p = self.protocol
+        if p.resize is not None:
+            scale = p.resize / min(height, width)
+            height, width = (max(p.resize, round(side * scale)) for side in (height, width))
+        return height - 2 * p.crop, width - 2 * p.crop
 
     def identities(self, names: Sequence[str]) -> dict[str, str]:
         """Networks and packages behind the numbers."""

@@ -1,7 +1,9 @@
 """Tables: debug twins from images to pages, and what pages say of numbers made up here."""
 
 import json
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -86,6 +88,33 @@ def test_methods_of_others_are_rows_by_their_files(arguments, runs, tmp_path):
     assert f"--methods {methods[0]} {methods[1]}" in text
     assert "- GFP-GAN: another project's method, by its file net.pth." in text
     assert "24.9861" in text
+
+
+def test_niqe_is_a_column_where_its_parameters_are_given(arguments, tmp_path, monkeypatch):
+    calls = []
+
+    def create_metric(name, *, device, **options):
+        calls.append((name, options))
+        return lambda x: x.mean()
+
+    monkeypatch.setitem(sys.modules, "pyiqa", SimpleNamespace(create_metric=create_metric, __version__="0.0"))
+    file = tmp_path / "niqe.mat"
+    file.write_bytes(b"parameters")
+    with pytest.raises(ValueError, match="NIQE needs images of two blocks of 96 pixels; these have 32"):
+        make(table4_methods, replace(arguments, niqe=str(file)))
+    debug = table4_methods.debug()
+    row = replace(debug.rows[0], stage=replace(debug.rows[0].stage, published="bundled"))
+    table = replace(debug, rows=(row,), claims=(), faces=replace(debug.faces, size=192))
+    made = make_table(table, arguments, "table4_methods")
+    assert "NIQE" not in made.read_text()
+    page = make_table(table, replace(arguments, niqe=str(file)), "table4_methods")  # measured again, for what lacks
+    assert calls == [("niqe", {"pretrained_model_path": str(file)})]
+    assert "| MMD ↓ | NIQE ↓ |" in page.read_text()
+    assert "NIQE needs no reference: pyiqa 0.0, niqe, weights " in page.read_text()
+    record = json.loads(page.with_suffix(".json").read_text())
+    (seeds,) = record["scores"].values()
+    assert 0 < seeds["0"]["niqe"] < 1
+    assert record["niqe"].startswith("pyiqa 0.0, niqe, weights ")
 
 
 @pytest.mark.parametrize(

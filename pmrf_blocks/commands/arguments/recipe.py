@@ -91,6 +91,9 @@ class TableArguments(Common):
     """Networks of other projects as rows of table 4, LABEL=FILE: any checkpoint that spandrel reads (GFP-GAN,
     RestoreFormer, SwinIR, RRDB; CodeFormer with spandrel_extra_arches). Beside the paper's numbers, where the table has
     that label."""
+    niqe: str | None = None
+    """File of NIQE's parameters (niqe_modelparameters.mat, or basicsr's niqe_pris_params.npz): tables measure NIQE too,
+    of images of 96x192 pixels or more. Needs pmrf-blocks[iqa]."""
     minutes: float = math.inf
     """Begin nothing more after so many minutes, and write the page with what there is."""
     save_images: bool = False
