@@ -35,13 +35,14 @@ def public():
 
 
 def documentation(value):
-    """A function's own; a class's with those of its public methods and of the classes it builds on."""
+    """A function's own; a class's with those of its public methods and of the classes it builds on. Without examples,
+    whose numbers look like shapes and ranges."""
     if not inspect.isclass(value):
-        return value.__doc__ or ""
+        return (value.__doc__ or "").partition("Examples:")[0]
     own = [base for base in value.__mro__ if base.__module__.startswith("pmrf_blocks")]
     methods = [m for name, m in inspect.getmembers(value, inspect.isfunction) if not name.startswith("_")]
     methods = [m for m in methods if m.__module__.startswith("pmrf_blocks")]
-    return "\n".join(part.__doc__ or "" for part in (*own, *methods))
+    return "\n".join((part.__doc__ or "").partition("Examples:")[0] for part in (*own, *methods))
 
 
 def parameters(value):

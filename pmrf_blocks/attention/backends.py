@@ -117,7 +117,12 @@ def why_missing(name: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def available_backends() -> dict[str, str | None]:
-    """Every backend by name: None where it works well on this machine, else the reason why not. Probed once."""
+    """Every backend by name: None where it works well on this machine, else the reason why not. Probed once.
+
+    Examples:
+        >>> available_backends()["dense"] is None  # no reason against it
+        True
+    """
     return {name: why_missing(name) or backend.unfit() for name, backend in BACKENDS.items()}
 
 
@@ -125,6 +130,10 @@ def resolve_backend(name: str | Run, device: torch.device | str = "cpu") -> str:
     """The backend that 'auto' stands for on a device; any other name is checked and returned.
 
     Raises ValueError for a name that is none, ImportError for a backend that cannot be had here.
+
+    Examples:
+        >>> resolve_backend("dense")
+        'dense'
     """
     if name == "auto":
         if torch.device(device).type == "cuda":

@@ -41,6 +41,14 @@ def neighborhood_attention_2d(
 
     Returns (B, H, W, N, D) with the D of v. Raises ValueError for arguments that do not fit, ImportError for a backend
     that cannot be had here.
+
+    Examples:
+        >>> q, k, v = torch.rand(3, 1, 12, 9, 2, 16)  # (B, H, W, heads, head_dim)
+        >>> neighborhood_attention_2d(q, k, v, kernel_size=7).shape
+        torch.Size([1, 12, 9, 2, 16])
+        >>> wide = neighborhood_attention_2d(q, k, v, kernel_size=3, dilation=(4, 3))
+        >>> torch.allclose(wide, neighborhood_attention_2d(q, k, v, 3, dilation=(4, 3), backend="dense"), atol=1e-6)
+        True
     """
     window = Window(
         as_pair("kernel_size", kernel_size),

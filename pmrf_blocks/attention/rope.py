@@ -14,6 +14,12 @@ def axial_positions(
     """Pixel centres (H, W, 2), rows first: the longer side spans [-1, 1], the shorter its share of that (k-diffusion).
 
     Raises ValueError for a side below 1.
+
+    Examples:
+        >>> axial_positions(2, 3)[0]  # (y, x) of the upper row; the longer side spans [-1, 1]
+        tensor([[-0.3333, -0.6667],
+                [-0.3333,  0.0000],
+                [-0.3333,  0.6667]])
     """
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1; got {height}, {width}")
@@ -29,6 +35,11 @@ class AxialRoPE(nn.Module):
     quarter of the head's width turns against the next quarter; the other half is left alone. Dot products of a
     rotated query and key depend on the difference of their positions only. Raises ValueError for a head_dim that is no
     multiple of 8.
+
+    Examples:
+        >>> rope = AxialRoPE(head_dim=16, heads=2)
+        >>> rope(torch.rand(1, 4, 5, 2, 16), axial_positions(4, 5)).shape  # (B, H, W, heads, head_dim)
+        torch.Size([1, 4, 5, 2, 16])
     """
 
     freqs: Tensor
@@ -64,6 +75,13 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         cos, sin: (H, W, N, d) with 2 d <= D; what lies behind the first 2 d stays as it is.
 
     Computed in the dtype that x and cos share, returned in x's, (B, H, W, N, D).
+
+    Examples:
+        >>> cos, sin = AxialRoPE(head_dim=16, heads=2).angles(axial_positions(4, 5))
+        >>> q, k = torch.rand(2, 1, 4, 5, 2, 16)
+        >>> q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        >>> q.shape
+        torch.Size([1, 4, 5, 2, 16])
     """
     width = cos.shape[-1]
     a, b, rest = x.split((width, width, x.shape[-1] - 2 * width), -1)

@@ -52,7 +52,12 @@ def xformers_missing() -> str | None:
 
 
 def resolve_global_backend(name: str) -> str:
-    """The name of a backend of global attention, checked; 'auto' is 'sdpa'. ValueError or ImportError otherwise."""
+    """The name of a backend of global attention, checked; 'auto' is 'sdpa'. ValueError or ImportError otherwise.
+
+    Examples:
+        >>> resolve_global_backend("auto")
+        'sdpa'
+    """
     if name == "auto":
         return "sdpa"
     if name not in GLOBAL_BACKENDS:
@@ -75,6 +80,11 @@ def global_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None
 
     Returns (B, H, W, N, D) with the D of v. Raises ValueError for arguments that do not fit, ImportError for a backend
     that cannot be had here.
+
+    Examples:
+        >>> q, k, v = torch.rand(3, 1, 6, 5, 2, 16)
+        >>> global_attention(q, k, v).shape
+        torch.Size([1, 6, 5, 2, 16])
     """
     check_tensors(q, k, v)
     backend = resolve_global_backend(backend)

@@ -31,6 +31,11 @@ def shifted_window_attention_2d(
         scale: factor on q k^T; D ** -0.5 when None.
 
     Returns (B, H, W, N, D) with the D of v. Raises ValueError for arguments that do not fit.
+
+    Examples:
+        >>> q, k, v = torch.rand(3, 1, 8, 12, 2, 16)
+        >>> shifted_window_attention_2d(q, k, v, window_size=4, shift=2).shape
+        torch.Size([1, 8, 12, 2, 16])
     """
     check_tensors(q, k, v)
     if window_size < 1 or not 0 <= shift < window_size:

@@ -69,6 +69,12 @@ def feature_magnitudes(model: SimVAE, images: Tensor, *, layers: str = LAYERS) -
 
     Encodes to the posterior's mode, which is the entry 'latent', and decodes that. `layers` is a regular expression
     that is searched in the modules' names. ValueError where it matches none.
+
+    Examples:
+        >>> vae = SimVAE(latent_channels=4, channels=(16,), blocks_per_level=1).eval()
+        >>> magnitudes = feature_magnitudes(vae, torch.zeros(1, 3, 8, 8))
+        >>> magnitudes["encoder.conv_in"].shape
+        torch.Size([1, 8, 8])
     """
     maps: dict[str, Tensor] = {}
     with _recording(model, layers, maps.__setitem__):
@@ -83,6 +89,11 @@ def feature_balance(model: SimVAE, images: Tensor, *, layers: str = LAYERS, batc
 
     A batch at a time; each image counts the same. `layers` as in feature_magnitudes(). Raises ValueError for no image,
     a batch size below 1, and where `layers` matches none.
+
+    Examples:
+        >>> vae = SimVAE(latent_channels=4, channels=(16,), blocks_per_level=1).eval()
+        >>> feature_balance(vae, torch.rand(2, 3, 8, 8))[0].layer
+        'encoder.conv_in'
     """
     if len(images) == 0 or batch_size < 1:
         raise ValueError(f"images and batch_size must be at least 1; got {len(images)} and {batch_size}")

@@ -27,6 +27,10 @@ class Design:
     """The choices of the paper's ablation; the defaults are Sim-VAE's. SimVAE explains them.
 
     Raises ValueError where a choice is neither a known name nor a class or function.
+
+    Examples:
+        >>> Design(norm="group", residual=True).norm
+        'group'
     """
 
     norm: str | Norm = "layer"

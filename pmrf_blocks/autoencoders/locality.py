@@ -35,6 +35,11 @@ class Locality:
             lies over the rows from floor(i / scale) on.
         whole: why the layer sees the whole image, as the end of a sentence; empty where it does not.
         rest: of what comes after it in the same layer; see then().
+
+    Examples:
+        >>> layer = Locality(halo=1).then(Locality(scale=2))  # a 3x3 window, then twice the size
+        >>> layer.output_size(24), layer.input_span((16, 32))  # which of the input 16 of the output need
+        (48, (7, 17))
     """
 
     halo: int | tuple[int, int] = 0

@@ -12,7 +12,15 @@ LOGVAR_RANGE = (-30.0, 20.0)
 
 
 class DiagonalGaussian:
-    """N(mean, diag(exp(logvar))) over latents (B, C, h, w), from an encoder's (B, 2C, h, w) moments."""
+    """N(mean, diag(exp(logvar))) over latents (B, C, h, w), from an encoder's (B, 2C, h, w) moments.
+
+    Examples:
+        >>> posterior = DiagonalGaussian(torch.zeros(2, 8, 4, 4))  # four channels of means, four of log variances
+        >>> posterior.mode().shape, posterior.std.unique()
+        (torch.Size([2, 4, 4, 4]), tensor([1.]))
+        >>> posterior.kl()
+        tensor([0., 0.])
+    """
 
     def __init__(self, moments: Tensor) -> None:
         if moments.ndim != 4 or moments.shape[1] % 2:

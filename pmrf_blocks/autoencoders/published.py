@@ -57,6 +57,13 @@ def load_autoencoder(
     Nothing but config.json and the weights is downloaded. A local folder may have the older
     diffusion_pytorch_model.bin, of which weights alone are read. Raises WeightsError for what is missing, damaged, or
     has an effect that our networks do not have.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     SimVAE(latent_channels=4, channels=(16,)).save_pretrained(folder)
+        ...     load_autoencoder(folder).latent_channels
+        4
     """
     path = Path(path_or_repo).expanduser()
     if path.suffix == ".safetensors" and path.is_file():
@@ -137,6 +144,14 @@ def save_diffusers(model: SimVAE, folder: str | Path, *, kind: str = KL) -> None
 
     With kind='AutoencoderKLSim' one for the code of the paper's release: diffusers has no such class, and would load it
     at random values. Raises ValueError where that class cannot hold the network, and says what differs.
+
+    Examples:
+        >>> import tempfile
+        >>> vae = SDVAE(latent_channels=4, channels=(32,), blocks_per_level=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_diffusers(vae, folder)
+        ...     type(load_autoencoder(folder)).__name__
+        'SDVAE'
     """
     if kind not in READERS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, READERS))}; got {kind!r}")

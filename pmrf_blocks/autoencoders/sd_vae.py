@@ -17,6 +17,11 @@ class SDVAE(SimVAE):
 
     Arguments are SimVAE's. The published ones: SD1.5 and SDXL have 4 latent channels and quant_conv, FLUX.1 has 16
     and none; load_autoencoder() reads them.
+
+    Examples:
+        >>> vae = SDVAE(latent_channels=4, channels=(16, 32), blocks_per_level=1, norm_groups=8).eval()
+        >>> vae.encode(torch.zeros(1, 3, 16, 16)).mean.shape
+        torch.Size([1, 4, 8, 8])
     """
 
     def __init__(

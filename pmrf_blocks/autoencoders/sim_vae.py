@@ -47,6 +47,14 @@ class SimVAE(nn.Module, Pretrained):
 
     Images are RGB in [-1, 1], (B, 3, H, W), of any size: they are padded by replication to a multiple of
     `downsampling` before the encoder, and forward() crops its reconstruction back.
+
+    Examples:
+        >>> vae = SimVAE(latent_channels=4, channels=(16, 32, 32), blocks_per_level=1).eval()
+        >>> posterior = vae.encode(torch.zeros(1, 3, 48, 40))
+        >>> posterior.mode().shape
+        torch.Size([1, 4, 12, 10])
+        >>> vae.decode(posterior.mode()).shape
+        torch.Size([1, 3, 48, 40])
     """
 
     def __init__(

@@ -41,7 +41,12 @@ PIPELINES: dict[str, Callable[..., nn.Module]] = {
 
 
 def list_degradations() -> list[str]:
-    """Names that build_degradation() takes."""
+    """Names that build_degradation() takes.
+
+    Examples:
+        >>> "blind-face" in list_degradations()
+        True
+    """
     return list(PIPELINES)
 
 
@@ -49,6 +54,10 @@ def build_degradation(name: str, **settings: Any) -> nn.Module:
     """The pipeline called `name`: degradation(x, generator=g) -> (degraded, target), both (B, 3, H, W) in [0, 1].
 
     `settings` are arguments of its class; without them it has its published ones. ValueError for an unknown name.
+
+    Examples:
+        >>> build_degradation("super-resolution", factor=4).factor
+        4
     """
     if name not in PIPELINES:
         raise ValueError(f"pipeline must be one of {', '.join(map(repr, PIPELINES))}; got {name!r}")

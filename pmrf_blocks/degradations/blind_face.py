@@ -24,6 +24,11 @@ class BlindFaceParameters:
 
     Sigmas of the blur in pixels and its angle in radians; down-sampling factor; standard deviation of the noise on
     [0, 1]; JPEG quality; whether the image turns grey; the seed of each image's noise. `kernel_size` is common.
+
+    Examples:
+        >>> drawn = BlindFaceDegradation().sample_parameters(2, 64, torch.Generator().manual_seed(0))
+        >>> drawn.quality.shape
+        torch.Size([2])
     """
 
     kernel_size: int
@@ -56,6 +61,12 @@ class BlindFaceDegradation(DegradationModule):
     The steps are those of GFPGAN and DifFace; the default settings are those of PMRF's code
     (utils/create_degradation.py). Raises ValueError for a range that is none, an even kernel_size, and images of
     another shape or dtype.
+
+    Examples:
+        >>> images = torch.rand(2, 3, 64, 64)
+        >>> degraded, target = BlindFaceDegradation(grey=0.0)(images, generator=torch.Generator().manual_seed(0))
+        >>> degraded.shape, torch.equal(target, images)
+        (torch.Size([2, 3, 64, 64]), True)
     """
 
     def __init__(

@@ -19,6 +19,11 @@ def gaussian_kernel(size: int, sigma_x: float | Tensor, sigma_y: float | Tensor,
     first axis to the columns' direction. Isotropic where they are equal. The kernel of GFPGAN's degradation.
 
     Raises ValueError for an even size, or a sigma that is not positive.
+
+    Examples:
+        >>> kernel = gaussian_kernel(5, 1.0, 2.0, theta=0.3)
+        >>> kernel.shape[-2:], round(kernel.sum().item(), 4)
+        (torch.Size([5, 5]), 1.0)
     """
     if size < 1 or size % 2 == 0:
         raise ValueError(f"size must be odd and at least 1; got {size}")
@@ -58,6 +63,10 @@ class GaussianBlur(DegradationModule):
 
     Images (B, 3, H, W) in [0, 1]; borders are mirrored without the edge pixel, as OpenCV's filter2D does. Raises
     ValueError for another shape or dtype.
+
+    Examples:
+        >>> GaussianBlur(7, 1.5)(torch.rand(1, 3, 16, 16)).shape
+        torch.Size([1, 3, 16, 16])
     """
 
     kernel: Tensor

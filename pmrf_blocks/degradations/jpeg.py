@@ -56,6 +56,10 @@ class JPEG(DegradationModule):
 
     Pixels are rounded to 8 bits first. The result has no gradient: every step rounds. ValueError for images of another
     shape or dtype and for qualities out of range.
+
+    Examples:
+        >>> JPEG(quality=50)(torch.rand(1, 3, 19, 21)).shape
+        torch.Size([1, 3, 19, 21])
     """
 
     def __init__(self, quality: float | Tensor) -> None:

@@ -18,6 +18,10 @@ class GaussianNoise(DegradationModule):
 
     Images (B, 3, H, W). The noise of the blind-face pipeline (GFPGAN, DifFace). Raises ValueError for another shape or
     dtype and for a negative sigma.
+
+    Examples:
+        >>> GaussianNoise(0.1)(torch.zeros(1, 3, 8, 8), generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([1, 3, 8, 8])
     """
 
     def __init__(self, sigma: float | Tensor) -> None:
@@ -36,6 +40,11 @@ class RandomMask(DegradationModule):
 
     Every pixel is drawn alone; Inpainting draws a fixed number of pixels, as PMRF's code does. Raises ValueError for a
     fraction outside [0, 1] and for images of another shape or dtype.
+
+    Examples:
+        >>> masked = RandomMask(fraction=0.25)(torch.ones(1, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+        >>> masked.unique()
+        tensor([0., 1.])
     """
 
     def __init__(self, fraction: float = 0.9) -> None:
@@ -53,7 +62,13 @@ class RandomMask(DegradationModule):
 
 class Greyscale(DegradationModule):
     """All three channels of images (B, 3, H, W) in [0, 1] become the luma of BT.601, as OpenCV's conversion to grey
-    gives it, or with weights=None their mean (PMRF's colourisation). Raises ValueError for another shape or dtype."""
+    gives it, or with weights=None their mean (PMRF's colourisation). Raises ValueError for another shape or dtype.
+
+    Examples:
+        >>> grey = Greyscale()(torch.rand(1, 3, 8, 8))
+        >>> torch.equal(grey[:, 0], grey[:, 2])
+        True
+    """
 
     def __init__(self, weights: tuple[float, float, float] | None = LUMA) -> None:
         super().__init__()

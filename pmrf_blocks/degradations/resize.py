@@ -32,6 +32,10 @@ class Resize(DegradationModule):
     """Resize images (B, 3, H, W) in [0, 1] to (height, width), bilinear as OpenCV does; bicubic overshoot is clipped.
 
     Raises ValueError for an unknown mode, a size below 1, and images of another shape or dtype.
+
+    Examples:
+        >>> Resize(4, 6)(torch.rand(1, 3, 8, 8)).shape
+        torch.Size([1, 3, 4, 6])
     """
 
     def __init__(self, height: int, width: int, mode: str = "bilinear") -> None:

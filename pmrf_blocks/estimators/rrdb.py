@@ -95,6 +95,10 @@ class RRDB(nn.Module, Pretrained):
         expanded: train every convolution as a pair (ELIR's training); collapse() before use.
 
     Raises ValueError for arguments, or latents, that do not fit.
+
+    Examples:
+        >>> RRDB(channels=3, hidden=8, blocks=1)(torch.rand(1, 3, 8, 10)).shape
+        torch.Size([1, 3, 8, 10])
     """
 
     def __init__(self, *, channels: int = 16, hidden: int = 96, blocks: int = 3, expanded: bool = False) -> None:
@@ -120,5 +124,11 @@ class RRDB(nn.Module, Pretrained):
 
 
 def elir_rrdb(channels: int = 16, *, expanded: bool = False) -> RRDB:
-    """ELIR's estimator: three blocks of hidden width 96; 5.5 M parameters on 16 channels (collapsed)."""
+    """ELIR's estimator: three blocks of hidden width 96; 5.5 M parameters on 16 channels (collapsed).
+
+    Examples:
+        >>> with torch.device("meta"):
+        ...     sum(p.numel() for p in elir_rrdb(16).parameters()) > 1_000_000
+        True
+    """
     return RRDB(channels=channels, expanded=expanded)

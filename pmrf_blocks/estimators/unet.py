@@ -43,6 +43,10 @@ class UNet(nn.Module, Pretrained):
         image_channels: C of images (B, C, H, W).
 
     Raises ValueError for arguments, or images, that do not fit.
+
+    Examples:
+        >>> UNet(widths=(8, 16), blocks=(1, 1))(torch.rand(1, 3, 30, 22)).shape
+        torch.Size([1, 3, 30, 22])
     """
 
     def __init__(

@@ -23,6 +23,11 @@ def reflow_pairs(velocity: Velocity, x0: Tensor, steps: int = 100, solver: Solve
     flow with the same ends (Liu et al., 2023, section 2.2). Neither has a gradient.
 
     Raises ValueError as integrate() does.
+
+    Examples:
+        >>> x0, x1 = reflow_pairs(lambda x, t: torch.ones_like(x), torch.zeros(1, 2), steps=4)
+        >>> x1
+        tensor([[1., 1.]])
     """
     x1 = integrate(velocity, x0, steps, solver).x
     return x0.to(x1.dtype), x1
@@ -44,6 +49,11 @@ def sample_time_pairs(
     draws are its times, turned round.
 
     Raises ValueError for fewer than one time or a probability outside [0, 1].
+
+    Examples:
+        >>> t, s = sample_time_pairs(8, generator=torch.Generator().manual_seed(0))
+        >>> bool((t <= s).all())
+        True
     """
     if batch < 1 or not 0.0 <= instantaneous <= 1.0:
         raise ValueError(f"batch must be at least 1 and instantaneous in [0, 1]; got {batch} and {instantaneous}")
@@ -75,6 +85,11 @@ def mean_flow_loss(
         power: images are weighed by 1 / (squared error + 0.001)^power; 0 is the plain mean square.
 
     Raises ValueError where shapes differ, times are not ordered or `power` is negative.
+
+    Examples:
+        >>> x0, x1 = torch.zeros(4, 2), torch.ones(4, 2)
+        >>> mean_flow_loss(lambda x, t, s: torch.ones_like(x), x0, x1).item() < 1e-9
+        True
     """
     check_pair(x0, x1)
     if power < 0:
@@ -97,6 +112,10 @@ def integrate_mean_flow(average_velocity: AverageVelocity, x0: Tensor, steps: in
     """Carry x0 (B, ...) from time 0 to 1 in `steps` jumps of an average velocity (Geng et al., 2025, eq. 12).
 
     Raises ValueError for fewer than one step, or an average velocity of another shape than x0.
+
+    Examples:
+        >>> integrate_mean_flow(lambda x, t, s: torch.ones_like(x), torch.zeros(1, 2), steps=1)
+        tensor([[1., 1.]])
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}")

@@ -27,6 +27,11 @@ def sample_time(
     PMRF trains (k-diffusion's stratified uniform). 'logit-normal' is sigmoid(mean + std * n) (Esser et al., 2024).
 
     Raises ValueError for an unknown distribution, a batch below 1, or a rank outside 0..world_size - 1.
+
+    Examples:
+        >>> t = sample_time(8, generator=torch.Generator().manual_seed(0))
+        >>> t.shape, bool(((t >= 0) & (t <= 1)).all())
+        (torch.Size([8]), True)
     """
     if distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution must be one of {', '.join(map(repr, DISTRIBUTIONS))}; got {distribution!r}")

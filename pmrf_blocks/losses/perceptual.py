@@ -24,6 +24,14 @@ class PerceptualLoss(nn.Module):
 
     Input and target are RGB in [0, 1], (B, 3, H, W); gradients flow to the input alone. Raises ValueError for layers
     that the network has not, and for images of two shapes.
+
+    Examples:
+        >>> class Edges(FeatureNetwork):
+        ...     layers = ("edges",)
+        ...     def forward(self, images):
+        ...         return [images.diff(dim=-1)]
+        >>> PerceptualLoss(Edges(), {"edges": 1.0})(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
+        tensor(0.)
     """
 
     def __init__(
@@ -57,6 +65,10 @@ def perceptual_loss(name: str, *, vgg19: Path | None = None) -> PerceptualLoss |
         vgg19: torchvision's vgg19 .pth file.
 
     Raises ValueError for another name, and where VGG-19's weights are needed and not given.
+
+    Examples:
+        >>> perceptual_loss("none") is None
+        True
     """
     if name == "none":
         return None

@@ -15,6 +15,11 @@ def bootstrap_interval(
     degradations. Not a number where a value is infinite. Source: Efron, "Bootstrap methods", section 1 (1979).
 
     Raises ValueError for fewer than two values, no resample, or a level outside (0, 1).
+
+    Examples:
+        >>> low, high = bootstrap_interval(torch.arange(10.0), generator=torch.Generator().manual_seed(0))
+        >>> low < 4.5 < high
+        True
     """
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"an interval needs at least 2 values (N,); got {tuple(values.shape)}")

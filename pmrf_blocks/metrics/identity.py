@@ -18,6 +18,11 @@ def identity_degrees(x: Tensor, y: Tensor, embedder: Callable[[Tensor], Tensor] 
         embedder: any function from images to embeddings (B, D).
 
     A zero embedding, or one that is not finite, has no direction: ValueError.
+
+    Examples:
+        >>> x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])  # embeddings
+        >>> identity_degrees(x, y)
+        tensor([90.], dtype=torch.float64)
     """
     if embedder is not None:
         x, y = (embedder(images) for images in check_pair(x, y))

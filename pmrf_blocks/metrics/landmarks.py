@@ -21,6 +21,10 @@ def landmark_distance(
         scale: multiplies the result; 512 / side gives pixels of the 512x512 that published numbers are in.
 
     Raises ValueError for landmarks of two shapes, or that are not finite.
+
+    Examples:
+        >>> landmark_distance(torch.zeros(1, 5, 2), torch.full((1, 5, 2), 3.0))
+        tensor([4.2426], dtype=torch.float64)
     """
     if detector is not None:
         x, y = (detector(images) for images in check_pair(x, y))

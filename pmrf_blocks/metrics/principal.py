@@ -43,6 +43,11 @@ def principal_components(reference: Tensor | Moments, count: int = 64) -> Princi
     enough to compare methods. Such numbers compare with nothing but numbers of the same components.
 
     Raises ValueError for a count below 1 or above D, and for fewer than two features.
+
+    Examples:
+        >>> components = principal_components(torch.rand(16, 8), count=3)
+        >>> components.basis.shape
+        torch.Size([8, 3])
     """
     moments = reference if isinstance(reference, Moments) else Moments.of(reference)
     if not 1 <= count <= len(moments.mean):

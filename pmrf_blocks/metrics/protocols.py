@@ -23,6 +23,11 @@ class Protocol:
         ms_ssim_scales: of the five published ones; fewer is another metric, for small images.
         mmd_sigma, mmd_scale, mmd_biased: CMMD's kernel width, factor and estimate.
         landmark_side: landmark distances are given in pixels of a square of this side.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> replace(find_protocol("images"), name="mine", crop=4).crop  # another protocol, with another hash
+        4
     """
 
     name: str
@@ -77,7 +82,12 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol of PROTOCOLS called `name`; ValueError, with all names, for another."""
+    """The protocol of PROTOCOLS called `name`; ValueError, with all names, for another.
+
+    Examples:
+        >>> find_protocol("celeba-test").size
+        512
+    """
     if name not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}; got {name!r}")
     return PROTOCOLS[name]

@@ -61,7 +61,12 @@ METRICS: dict[str, Metric] = {
 
 
 def list_metrics() -> list[str]:
-    """Names that Evaluator and evaluate --metrics take; METRICS says what each compares and needs."""
+    """Names that Evaluator and evaluate --metrics take; METRICS says what each compares and needs.
+
+    Examples:
+        >>> "psnr" in list_metrics()
+        True
+    """
     return list(METRICS)
 
 

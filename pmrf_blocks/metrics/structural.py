@@ -24,7 +24,13 @@ class Structural(NamedTuple):
 
 
 def ssim(x: Tensor, y: Tensor, *, data_range: float = 1.0, window_size: int = 11, sigma: float = 1.5) -> Tensor:
-    """Structural similarity (Wang et al., 2004), (B,): mean over channels and over windows wholly inside."""
+    """Structural similarity (Wang et al., 2004), (B,): mean over channels and over windows wholly inside.
+
+    Examples:
+        >>> images = torch.rand(2, 3, 16, 16)
+        >>> ssim(images, images)
+        tensor([1., 1.])
+    """
     return _scales(x, y, data_range, _window(window_size, sigma), 1)[0][0].mean(1)
 
 
@@ -42,6 +48,11 @@ def ms_ssim(
     Images must hold the window at the last scale: more than (window_size - 1) * 2 ** (scales - 1) pixels a side,
     160 for the published settings. For smaller ones choose a smaller window or the weights of fewer scales
     (MS_SSIM_WEIGHTS[:4], brought to sum 1 here) and say so beside the number: it is another metric.
+
+    Examples:
+        >>> images = torch.rand(1, 3, 176, 176)
+        >>> ms_ssim(images, images)
+        tensor([1.])
     """
     scales = _scales(x, y, data_range, _window(window_size, sigma), len(weights))
     return _combine(scales, weights)
@@ -57,7 +68,13 @@ def structural_similarities(
     weights: Sequence[float] = MS_SSIM_WEIGHTS,
 ) -> Structural:
     """What ssim() and ms_ssim() give, (B,) each, in the time of the second: SSIM is the first of its scales (Wang
-    et al., 2003 and 2004)."""
+    et al., 2003 and 2004).
+
+    Examples:
+        >>> images = torch.rand(1, 3, 176, 176)
+        >>> structural_similarities(images, images).ssim
+        tensor([1.])
+    """
     scales = _scales(x, y, data_range, _window(window_size, sigma), len(weights))
     return Structural(scales[0][0].mean(1), _combine(scales, weights))
 

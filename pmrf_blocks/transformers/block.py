@@ -43,6 +43,10 @@ class Level:
         dropout: share of features that training drops before each output projection (k-diffusion).
 
     Raises ValueError for values that do not fit.
+
+    Examples:
+        >>> Level(width=128, depth=2, attention="global").head_dim
+        64
     """
 
     width: int

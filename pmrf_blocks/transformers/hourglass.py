@@ -52,6 +52,12 @@ class HourglassTransformer(nn.Module, Pretrained):
     What says how to compute, not what (backends, checkpointing), is not saved: a model loads wherever it can run.
     Sizes that are no multiple of patch_size * 2 ** (levels - 1) are padded by replication and cropped back.
     Raises ValueError for arguments that do not fit, ImportError for a backend that cannot be had here.
+
+    Examples:
+        >>> levels = (Level(width=32, depth=1, head_dim=16, kernel_size=3), Level(64, 1, "global", head_dim=16))
+        >>> model = HourglassTransformer(in_channels=4, patch_size=1, levels=levels, mapping_width=32)
+        >>> model(torch.rand(2, 4, 8, 6), torch.tensor([0.0, 0.5])).shape  # (B, C, H, W) and t in [0, 1]
+        torch.Size([2, 4, 8, 6])
     """
 
     def __init__(
