@@ -25,7 +25,9 @@ CLASSES: dict[str, dict[str, str]] = {
         "SDVAE": "pmrf_blocks.autoencoders",
         "ForeignNetwork": "pmrf_blocks.restoration",
     },
-    "pipeline": dict.fromkeys(("LatentPMRF", "PMRF", "PosteriorMean", "ELIR", "Pipeline"), "pmrf_blocks.restoration"),
+    "pipeline": dict.fromkeys(
+        ("LatentPMRF", "PMRF", "PosteriorMean", "ELIR", "ResShift", "Pipeline"), "pmrf_blocks.restoration"
+    ),
     "part": dict.fromkeys(
         ("Pixels", "Latents", "PosteriorMeanSource", "LatentMeanSource", "DegradedSource", "NoiseSource"),
         "pmrf_blocks.restoration",

@@ -3,15 +3,25 @@
     python -m recipes.table4_methods --data DIR --vgg19 FILE --estimator FILE
     python -m recipes.table4_methods --data DIR --scale small
 
-The rows that this repository trains are the posterior mean alone, PMRF, PMRF* (PMRF at Latent-PMRF's compute) and
-Latent-PMRF; the others are the paper's numbers, for orientation. At the smaller scales PMRF and PMRF* are the same
-run, and PMRF is left out.
+The rows that this repository trains are the posterior mean alone, PMRF, PMRF* (PMRF at Latent-PMRF's compute),
+Latent-PMRF, and ResShift*: ResShift's diffusion at Latent-PMRF's compute, in its latents and on its network, without
+perceptual loss. The others are the paper's numbers, for orientation. At the smaller scales PMRF and PMRF* are the
+same run, and PMRF is left out.
 """
 
 from dataclasses import replace
 
-from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
+from pmrf_blocks.experiments import Claim, Diffusion, Flow, Images, Row, Table, launch
 from recipes import latent_pmrf, pmrf
+
+
+def diffusion(ours: Flow) -> Diffusion:
+    """ResShift with the data, steps, latents and network of `ours`; the network sees the degraded latent too."""
+    channels = ours.velocity.arguments["in_channels"]
+    return Diffusion(
+        ours.velocity.changed(in_channels=2 * channels, out_channels=channels), ours.images, ours.validation,
+        ours.train, ours.autoencoder, degradation=ours.degradation, groups=ours.groups, pair_rounds=ours.pair_rounds,
+    )  # fmt: skip
 
 
 def table4(ours: Flow, pixels: Flow, longer: Flow | None, faces: Images) -> Table:
@@ -37,6 +47,7 @@ def table4(ours: Flow, pixels: Flow, longer: Flow | None, faces: Images) -> Tabl
         note = "PMRF's longer training is for the paper's scale" if label == "PMRF" else "another project's method"
         own = trained.get(label)
         rows.append(Row(label, own, {"restoration": dict(zip(columns, values))}, "" if own else note))
+    rows.append(Row("ResShift*", diffusion(ours), note="trained as Latent-PMRF is; not in the paper"))
     claims = (
         Claim(
             "At equal compute Latent-PMRF is perceptually better than PMRF*: FD and MMD.",

@@ -20,7 +20,7 @@ PUBLIC = {
     "estimators": "difface_swinir elir_rrdb RRDB load_swinir_weights pmrf_swinir SwinIR UNet",
     "flow": "Adaptive add_source_noise consistency_flow_matching_loss DISTRIBUTIONS Dopri5 find_solver integrate "
     "integrate_mean_flow IntegrationResult interpolate list_solvers mean_flow_loss rectified_flow_loss reflow_pairs "
-    "sample_time sample_time_pairs Solver SOLVERS Tableau",
+    "residual_shift_loss ResidualShift sample_residual_shift sample_time sample_time_pairs Solver SOLVERS Tableau",
     "degradations": "BlindFaceDegradation BlindFaceParameters build_degradation Colourisation ControlledDegradation "
     "Denoising gaussian_kernel GaussianBlur GaussianNoise Greyscale Inpainting JPEG list_degradations PIPELINES "
     "RandomMask Resize SuperResolution",
@@ -39,8 +39,8 @@ PUBLIC = {
     "find_faces paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask latent_statistics LatentMeanTask PairDataset "
     "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
-    "experiments": "Autoencoder Claim config_hash Decoder describe Estimator Figure Flow Images LatentEstimator launch "
-    "Net Place Release Row stage_name Table trained with_seed",
+    "experiments": "Autoencoder Claim config_hash Decoder describe Diffusion Estimator Figure Flow Images "
+    "LatentEstimator launch Net Place Release Row stage_name Table trained with_seed",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_grid draw_plane "
     "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration grid_figure GridRow higher_is_better "
     "Isometry isometry pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "
@@ -48,7 +48,7 @@ PUBLIC = {
     "restoration": "BatchSpace BUNDLED comparison compose degrade_held_out DegradedSource ELIR FaceReport "
     "flow_conditioned_on_degraded flow_conditioned_on_mean flow_from_degraded ForeignNetwork LatentMeanSource "
     "LatentPMRF Latents load_restorer NoiseSource NonFiniteError Pipeline Pixels PMRF PosteriorMean "
-    "PosteriorMeanSource restore restore_crop restore_crops restore_held_out restore_photograph restore_video "
+    "PosteriorMeanSource ResShift restore restore_crop restore_crops restore_held_out restore_photograph restore_video "
     "Restored RestoredCrop RestoredPhotograph SuperResolution VIDEO_SUFFIXES VideoReport WRITABLE_VIDEOS",
 }
 

@@ -23,6 +23,7 @@ from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import (
     Autoencoder,
     Decoder,
+    Diffusion,
     Estimator,
     Flow,
     Images,
@@ -33,6 +34,6 @@ from pmrf_blocks.experiments.stages import (
 from pmrf_blocks.experiments.tables import Claim, Row, Table
 
 __all__ = [
-    "Autoencoder", "Claim", "Decoder", "Estimator", "Figure", "Flow", "Images", "LatentEstimator", "Net", "Place",
-    "Release", "Row", "Table", "config_hash", "describe", "launch", "stage_name", "trained", "with_seed",
+    "Autoencoder", "Claim", "Decoder", "Diffusion", "Estimator", "Figure", "Flow", "Images", "LatentEstimator", "Net",
+    "Place", "Release", "Row", "Table", "config_hash", "describe", "launch", "stage_name", "trained", "with_seed",
 ]  # fmt: skip

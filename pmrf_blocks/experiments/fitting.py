@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from pmrf_blocks.estimators import load_swinir_weights
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.place import Place
-from pmrf_blocks.experiments.stages import Autoencoder, Decoder, Estimator, Flow, LatentEstimator, Stage
+from pmrf_blocks.experiments.stages import Autoencoder, Decoder, Diffusion, Estimator, Flow, LatentEstimator, Stage
 from pmrf_blocks.losses import perceptual_loss
 from pmrf_blocks.pretrained import WeightsError
-from pmrf_blocks.restoration import BUNDLED, ForeignNetwork, Latents, Pipeline
+from pmrf_blocks.restoration import BUNDLED, ForeignNetwork, Latents, Pipeline, ResShift
 from pmrf_blocks.restoration.composition import compose
 from pmrf_blocks.training import (
     AutoencoderTask,
@@ -87,6 +88,8 @@ def pipeline_of(flow: Flow, place: Place, *, velocity: nn.Module | None, autoenc
     that is given."""
     if autoencoder is None and flow.autoencoder is not None:
         autoencoder = trained(flow.autoencoder, place)
+    if isinstance(flow, Diffusion):
+        return ResShift(autoencoder=autoencoder, velocity=velocity, size=flow.size, **asdict(flow.shift))
     return compose(
         flow.source.build(flow.train.seed) if isinstance(flow.source, Net) else flow.source,
         condition=flow.condition,
@@ -216,4 +219,5 @@ TRAINERS: dict[type, Callable[..., None]] = {
     Estimator: train_estimator,
     LatentEstimator: train_latent_estimator,
     Flow: train_flow,
+    Diffusion: train_flow,
 }

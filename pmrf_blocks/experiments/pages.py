@@ -56,7 +56,7 @@ def scale_line(stage: Any, *, whole: bool = True) -> str:
         inner: list[Any] = [stage.autoencoder]
     elif isinstance(stage, Flow):
         space = "pixels" if stage.autoencoder is None else "latents"
-        parts.append(f"flow in {space}: {run_line(stage)}")
+        parts.append(f"{type(stage).__name__.lower()} in {space}: {run_line(stage)}")
         inner = [stage.autoencoder, stage.estimator]
     else:
         inner = [stage]

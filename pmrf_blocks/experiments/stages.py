@@ -3,10 +3,11 @@ every weight came to be; an ablation is dataclasses.replace of one field."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pmrf_blocks.experiments.networks import Net
+from pmrf_blocks.flow import ResidualShift
 from pmrf_blocks.restoration.composition import CONDITIONS, SOURCES
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.training.flow_tasks import LOSSES
@@ -166,6 +167,17 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Diffusion(Flow):
+    """ResShift in a flow's place: from the degraded image, which its network sees too, by the transitions of `shift`.
+    It has no perceptual loss; `source_noise`, `time` and `estimator` say nothing."""
+
+    source: str | Net = "degraded"
+    condition: str | None = "degraded"
+    loss: str = "residual-shift"
+    shift: ResidualShift = field(default_factory=ResidualShift)
+
+
+@dataclass(frozen=True)
 class Release:
     """A model to give away: Latent-PMRF, whose images another decoder draws, and PMRF in pixels for comparison; both
     restore in `steps` Euler steps where they are not told."""
@@ -178,7 +190,7 @@ class Release:
 
 Stage = Autoencoder | Decoder | Estimator | LatentEstimator | Flow | Release
 ROLES = {Autoencoder: "autoencoder", Estimator: "estimator", LatentEstimator: "latent_estimator",
-         Decoder: "decoder", Flow: "flow"}  # fmt: skip
+         Decoder: "decoder", Flow: "flow", Diffusion: "flow"}  # fmt: skip
 
 
 def stage_parts(stage: Any, role: str | None = None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the blocks become.
 
 pipelines.py    Pipeline: space, source, condition, velocity; what is trained is what restores
-methods.py      LatentPMRF, PMRF, ELIR, PosteriorMean, and PMRF's baselines
+methods.py      LatentPMRF, PMRF, ELIR, ResShift, PosteriorMean, and PMRF's baselines
 composition.py  compose(): a pipeline out of the names that configurations have for its parts
 held_out.py     how held-out images are degraded and restored, in validation and in tables
 spaces.py       Pixels, Latents
@@ -31,6 +31,7 @@ from pmrf_blocks.restoration.methods import (
     PMRF,
     LatentPMRF,
     PosteriorMean,
+    ResShift,
     flow_conditioned_on_degraded,
     flow_conditioned_on_mean,
     flow_from_degraded,
@@ -68,6 +69,7 @@ __all__ = [
     "Pixels",
     "PosteriorMean",
     "PosteriorMeanSource",
+    "ResShift",
     "Restored",
     "RestoredCrop",
     "RestoredPhotograph",

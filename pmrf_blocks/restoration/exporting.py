@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from pmrf_blocks.flow import integrate
+from pmrf_blocks.restoration.methods import ResShift
 from pmrf_blocks.restoration.names import networks_of
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.restoration.spaces import to_signed
@@ -164,6 +165,8 @@ def _part(
     """(module, names of its inputs, example inputs of (batch, height, width))."""
     if what not in PARTS:
         raise ExportError(f"what must be one of {', '.join(PARTS)}; got {what!r}")
+    if what == "restore" and isinstance(pipeline, ResShift):
+        raise ExportError("ResShift draws noise at every step, which a program cannot: export its networks")
     networks = networks_of(pipeline)
     needed = {"decoder": "autoencoder", "encoder": "autoencoder"}.get(what, what)
     if what != "restore" and needed not in networks:

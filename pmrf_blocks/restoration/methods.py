@@ -1,13 +1,15 @@
-"""The published methods as pipelines: PMRF, Latent-PMRF, ELIR, the posterior mean alone, and PMRF's baselines."""
+"""The published methods as pipelines: PMRF, Latent-PMRF, ELIR, ResShift, the posterior mean alone, PMRF's baselines."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from pmrf_blocks.flow import IntegrationResult, ResidualShift, sample_residual_shift
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.restoration.published import published_parts
 from pmrf_blocks.restoration.sources import DegradedSource, LatentMeanSource, NoiseSource, PosteriorMeanSource
@@ -153,6 +155,61 @@ class ELIR(Pipeline):
     @property
     def latent_estimator(self) -> Any:
         return self.source.latent_estimator
+
+
+class ResShift(Pipeline):
+    """ResShift's form (Yue et al., 2023): a diffusion of few steps from the degraded image plus noise to the clean one.
+
+    `velocity` does not give a velocity here, but the clean point of the space, from the state with the degraded point
+    as further channels and the time, 0 at the source. It has the name that all pipelines call their network by.
+
+    Arguments are Pipeline's, beside these:
+        autoencoder: of Latents, in whose normalised latents the network was trained; None: pixels.
+        steps, kappa, least_noise, last, power: of ResidualShift. restore() takes as many steps at most; its
+            `source_noise` scales the noise of all of them, and there is no `solver` to choose.
+    """
+
+    def __init__(
+        self,
+        *,
+        autoencoder: nn.Module | None = None,
+        velocity: nn.Module | None,
+        size: int,
+        steps: int = 4,
+        kappa: float = 2.0,
+        least_noise: float = 0.2,
+        last: float = 0.99,
+        power: float = 0.3,
+    ) -> None:
+        super().__init__(
+            space=Pixels() if autoencoder is None else Latents(autoencoder),
+            source=DegradedSource(),
+            condition=DegradedSource(),
+            velocity=velocity,
+            size=size,
+            source_noise=ResidualShift(steps, kappa, least_noise, last, power).source_noise,
+            steps=steps,
+        )
+        self.kappa, self.least_noise, self.last, self.power = kappa, least_noise, last, power
+
+    @property
+    def autoencoder(self) -> Any:
+        return getattr(self.space, "autoencoder", None)
+
+    @property
+    def shift(self) -> ResidualShift:
+        """The transitions that the network was trained with."""
+        return ResidualShift(self.steps, self.kappa, self.least_noise, self.last, self.power)
+
+    def _carry(
+        self, x: Tensor, condition: Tensor | None, noise_level: float, noise: Sequence[torch.Generator], **options: Any
+    ) -> IntegrationResult:
+        if options.pop("solver") != self.solver:
+            raise ValueError("ResShift samples by its own transitions: there is no solver to choose")
+        strength = noise_level / self.source_noise
+        return sample_residual_shift(
+            lambda x, t: self.drift(x, t, condition), x, self.shift, generator=noise, strength=strength, **options
+        )
 
 
 def flow_from_degraded(*, velocity: nn.Module | None = None, source_noise: float, **settings: Any) -> Pipeline:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pmrf_blocks.flow import find_solver, integrate
+from pmrf_blocks.flow import IntegrationResult, find_solver, integrate
 from pmrf_blocks.restoration.errors import finite
 from pmrf_blocks.restoration.names import name_networks_alone, name_networks_by_part
 from pmrf_blocks.restoration.saving import SavedPipeline
@@ -176,11 +176,8 @@ class Pipeline(nn.Module, SavedPipeline):
             x, condition = self._start(images, space)
             nfe = 0
             if self.velocity is not None:
-                if noise_level:
-                    x = x + noise_level * normal_like(x, [derive_generator("source", own) for own in seeds])
-                flow = integrate(
-                    lambda x, t: self.drift(x, t, condition), x, steps=steps, solver=solver, progress=progress
-                )
+                noise = [derive_generator("source", own) for own in seeds]
+                flow = self._carry(x, condition, noise_level, noise, steps=steps, solver=solver, progress=progress)
                 x, nfe = finite("flow", flow.x), flow.nfe
             image = space.decode(x, size)
             if weight < 1:
@@ -190,6 +187,14 @@ class Pipeline(nn.Module, SavedPipeline):
     def forward(self, images: Tensor, **options: Any) -> Tensor:
         """restore(images, **options).image: restored images (B, 3, H, W) in [0, 1]."""
         return self.restore(images, **options).image
+
+    def _carry(
+        self, x: Tensor, condition: Tensor | None, noise_level: float, noise: Sequence[torch.Generator], **options: Any
+    ) -> IntegrationResult:
+        """From the source to the image; `options` are integrate()'s."""
+        if noise_level:
+            x = x + noise_level * normal_like(x, noise)
+        return integrate(lambda x, t: self.drift(x, t, condition), x, **options)
 
     def _start(self, degraded: Tensor, space: BatchSpace) -> tuple[Tensor, Tensor | None]:
         condition = None if self.condition is None else self.condition(degraded, space)

@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmrf_blocks.flow import consistency_flow_matching_loss, rectified_flow_loss, sample_time
+from pmrf_blocks.flow import consistency_flow_matching_loss, rectified_flow_loss, residual_shift_loss, sample_time
 from pmrf_blocks.metrics import psnr
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out
+from pmrf_blocks.restoration.methods import ResShift
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.seeding import derive_generator
 from pmrf_blocks.training.tasks import Degradation, Examined, LossAndParts, Task, degrade, to_unit
 
-LOSSES = ("rectified", "consistency")
+LOSSES = ("rectified", "consistency", "residual-shift")
 GROUPS = ("single", "k-diffusion")
 Features = Callable[[Tensor], Tensor]
 Ends = tuple[Tensor, Tensor, Tensor | None]
@@ -39,7 +40,8 @@ class FlowTask(Task):
         pipeline: its velocity is trained, all else stays as it is. The noise on x0 is the pipeline's source_noise.
         degradation: (images, generator=...) -> (degraded, target); None where all batches are pairs.
         time: distribution of t, as sample_time() names them.
-        loss: 'rectified' (equation 3) or 'consistency' (consistency flow matching, as ELIR trains).
+        loss: 'rectified' (equation 3), 'consistency' (consistency flow matching, as ELIR trains), or 'residual-shift',
+            for a ResShift, which takes no other, and no `time`.
         pixel_weight: weight of ELIR's third term, the squared error of the decoded end of one step from x0 to 1
             against the decoded target; it costs a pass through the decoder. 0 leaves it out.
         groups: 'single' trains all parameters at one rate and one weight decay; 'k-diffusion' takes the network's own
@@ -47,7 +49,7 @@ class FlowTask(Task):
         features: networks or functions of images (B, 3, H, W) in [0, 1] to features (B, D), by the name of their
             validation score, such as {"fid": ...}: the Fréchet distance of restored images to the originals.
 
-    Raises ValueError for a name that is none, and for a pipeline without velocity.
+    Raises ValueError for a name that is none, a pipeline without velocity, and a loss that is not this pipeline's.
     """
 
     validation_batch = BATCH
@@ -68,6 +70,11 @@ class FlowTask(Task):
         for name, value, valid in (("loss", loss, LOSSES), ("groups", groups, GROUPS)):
             if value not in valid:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, valid))}; got {value!r}")
+        if isinstance(pipeline, ResShift) != (loss == "residual-shift") or (pixel_weight and loss == "residual-shift"):
+            raise ValueError(
+                "a ResShift is trained by the loss 'residual-shift' without pixel_weight, and nothing else is; "
+                f"got a {type(pipeline).__name__}, {loss!r} and {pixel_weight}"
+            )
         super().__init__(pipeline.velocity)
         self.degradation, self.time, self.loss = degradation, time, loss
         self.pixel_weight, self.groups = pixel_weight, groups
@@ -83,12 +90,15 @@ class FlowTask(Task):
         pipeline = self.pipeline
         with torch.no_grad():
             x0, x1, condition = self._ends(batch, generator)
-            x0 = x0 + pipeline.source_noise * torch.randn(x0.shape, generator=generator, device=x0.device)
-            t = sample_time(len(x0), distribution=self.time, generator=generator, device=x0.device)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             return pipeline.drift(x, t, condition)
 
+        if isinstance(pipeline, ResShift):
+            return residual_shift_loss(velocity, x0, x1, pipeline.shift, generator=generator), {}
+        with torch.no_grad():
+            x0 = x0 + pipeline.source_noise * torch.randn(x0.shape, generator=generator, device=x0.device)
+            t = sample_time(len(x0), distribution=self.time, generator=generator, device=x0.device)
         if self.loss == "rectified":
             flow = rectified_flow_loss(velocity, x0, x1, t=t)
         else:

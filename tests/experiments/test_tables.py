@@ -268,7 +268,10 @@ def test_rows_without_a_stage_show_the_papers_numbers(place, tmp_path):
 
 def test_the_other_tables_train_too(arguments):
     """Tables 1 and 4, of which other tests train no row."""
-    page = make(table4_methods, replace(arguments, rows=("posterior mean", "PMRF*")))
-    assert "| PMRF* | 1 | " in page.read_text()
+    page = make(table4_methods, replace(arguments, rows=("posterior mean", "PMRF*", "ResShift*")))
+    text = page.read_text()
+    assert "| PMRF* | 1 | " in text
+    assert "| ResShift* | 1 | " in text
+    assert "- diffusion in latents: 2 steps of 2" in text
     page = make(table1_vaes, replace(arguments, rows=("SD-VAE f8c32",), parts=("reconstruction",)))
     assert "| SD-VAE f8c32 | 1 | " in page.read_text()

@@ -13,6 +13,7 @@ from pmrf_blocks.restoration import (
     Pipeline,
     PosteriorMean,
     PosteriorMeanSource,
+    ResShift,
     flow_conditioned_on_degraded,
     flow_conditioned_on_mean,
     flow_from_degraded,
@@ -101,4 +102,6 @@ COMPOSITIONS = {
     ),
     "source and condition": both_see_the_mean,
     "two estimators": two_estimators,
+    "ResShift": lambda: ResShift(autoencoder=vae(), velocity=velocity(8, 4), size=16, steps=3),
+    "ResShift in pixels": lambda: ResShift(velocity=velocity(6, 3, 4), size=16, kappa=0.5, least_noise=0.05),
 }

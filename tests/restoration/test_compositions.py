@@ -20,7 +20,7 @@ def images(generator):
     return torch.rand(2, 3, 16, 12, generator=generator)
 
 
-WITHOUT_EULER = ("posterior mean", "source and condition")
+WITHOUT_EULER = ("posterior mean", "source and condition", "ResShift", "ResShift in pixels")
 
 
 @torch.no_grad()
@@ -103,6 +103,36 @@ def test_weight_is_the_line_between_the_two_ends(name, images):
     assert torch.equal(pipeline.restore(images, weight=1.0).image, sharp.image)
     between = pipeline.restore(images, weight=0.3).image
     torch.testing.assert_close(between, 0.7 * mean.image + 0.3 * sharp.image)
+
+
+@pytest.mark.parametrize("name", ["ResShift", "ResShift in pixels"])
+def test_resshift_is_its_algorithm(name, images):
+    """Algorithm 2, each image by the noise of its own seed; a scaled noise, fewer steps."""
+    pipeline = COMPOSITIONS[name]()
+    shift, seeds, count = pipeline.shift, [7, 8], pipeline.steps
+    restored = pipeline.restore(images, seed=seeds)
+    assert restored.nfe == count
+    assert restored.posterior_mean is None
+    draws = [derive_generator("source", seed) for seed in seeds]
+    etas = shift.etas.tolist()
+    with torch.no_grad():
+        y, seen = pipeline.start(images)
+        assert torch.equal(y, seen)
+        x = y + shift.kappa * etas[-1] ** 0.5 * normal_like(y, draws)
+        for t in range(count, 0, -1):
+            state = torch.cat((x / (1 + shift.kappa**2 * etas[t]) ** 0.5, y), dim=1)
+            clean = pipeline.velocity(state, torch.full((2,), 1 - t / count))
+            x = etas[t - 1] / etas[t] * x + (etas[t] - etas[t - 1]) / etas[t] * clean
+            if t > 1:
+                x = x + shift.kappa * (etas[t - 1] / etas[t] * (etas[t] - etas[t - 1])) ** 0.5 * normal_like(x, draws)
+        torch.testing.assert_close(restored.image, pipeline.image(x, (16, 12)), rtol=1e-4, atol=1e-5)
+    still = [pipeline.restore(images, seed=seed, source_noise=0.0, steps=2) for seed in seeds]
+    assert torch.equal(still[0].image, still[1].image)
+    assert still[0].nfe == 2
+    with pytest.raises(ValueError, match="steps must be from 1 to"):
+        pipeline.restore(images, steps=count + 1)
+    with pytest.raises(ValueError, match="there is no solver to choose"):
+        pipeline.restore(images, solver="heun")
 
 
 def test_no_posterior_mean_to_go_to(images):

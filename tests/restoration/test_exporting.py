@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small_pipelines import latent_pmrf
+from small_pipelines import COMPOSITIONS, latent_pmrf
 
 from pmrf_blocks.cli import main
 from pmrf_blocks.restoration.exporting import PARTS, ExportError, export_part, save_onnx, save_program
@@ -58,6 +58,8 @@ def test_a_fixed_size(pipeline):
 def test_what_there_is_not(pipeline):
     with pytest.raises(ExportError, match="what must be one of restore, decoder"):
         export_part(pipeline, "discriminator")
+    with pytest.raises(ExportError, match="ResShift draws noise at every step"):
+        export_part(COMPOSITIONS["ResShift"](), "restore")
 
 
 def test_the_command(tmp_path, capsys):

@@ -6,7 +6,7 @@ from torch import nn
 from training_toys import Halve, darken, in_pixels
 
 from pmrf_blocks.autoencoders import SimVAE
-from pmrf_blocks.flow import consistency_flow_matching_loss, sample_time
+from pmrf_blocks.flow import consistency_flow_matching_loss, residual_shift_loss, sample_time
 from pmrf_blocks.restoration import (
     ELIR,
     DegradedSource,
@@ -17,6 +17,7 @@ from pmrf_blocks.restoration import (
     Pipeline,
     Pixels,
     PosteriorMeanSource,
+    ResShift,
 )
 from pmrf_blocks.training import FlowTask, LatentMeanTask
 from pmrf_blocks.training.flow_tasks import flow_ends
@@ -102,6 +103,30 @@ def test_a_condition_is_seen_and_not_transported(generator):
         torch.testing.assert_close(x[:, 3:], 0.5 * batch / 255.0)
 
 
+def test_resshift_is_trained_by_its_own_loss(generator):
+    velocity = Spying()
+    pipeline = ResShift(velocity=velocity, size=8)
+    batch = pixels(generator)
+    loss, parts = FlowTask(pipeline, degradation=darken, loss="residual-shift")(batch, torch.Generator().manual_seed(4))
+    assert not parts
+    loss.backward()
+    assert velocity.scale.grad is not None
+    clean = batch / 255.0
+
+    def network(x, t):
+        return pipeline.drift(x, t, 0.5 * clean)
+
+    expected = residual_shift_loss(
+        network, 0.5 * clean, clean, pipeline.shift, generator=torch.Generator().manual_seed(4)
+    )
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(velocity.seen[0][0], velocity.seen[1][0])
+    for other, options in ((pipeline, {}), (pipeline, {"loss": "residual-shift", "pixel_weight": 0.1}),
+                           (in_pixels(Halve()), {"loss": "residual-shift"})):  # fmt: skip
+        with pytest.raises(ValueError, match="a ResShift is trained by the loss 'residual-shift'"):
+            FlowTask(other, degradation=darken, **options)
+
+
 def test_elirs_loss_has_three_terms(generator):
     vae = tiny_vae(scaling_factor=2.0)
     velocity = Halve()
@@ -160,7 +185,7 @@ def test_one_rate_for_all_parameters_unless_asked_otherwise():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": "huber"}, "loss must be one of 'rectified', 'consistency'; got 'huber'"),
+        ({"loss": "huber"}, "loss must be one of 'rectified', 'consistency', 'residual-shift'; got 'huber'"),
         ({"groups": "all"}, "groups must be one of 'single', 'k-diffusion'; got 'all'"),
     ],
 )
