@@ -3,8 +3,8 @@
     python -m recipes.controlled --data DIR
     python -m recipes.controlled --data DIR --scale small
 
-At 256x256; DIR holds ffhq256 and celeba-test. The methods differ in where the flow starts and what its velocity sees,
-all else being equal:
+At 256x256; DIR holds ffhq256 and celeba-test, whose originals are degraded here. The methods differ in where the flow
+starts and what its velocity sees, all else being equal:
 
     PMRF                        from the posterior mean plus noise
     flow from y                 from the degraded image plus noise

@@ -8,7 +8,7 @@ Both flows make as many updates of as large batches, on the same images, degrada
 
 from dataclasses import replace
 
-from pmrf_blocks.experiments import Figure, Flow, Images, launch
+from pmrf_blocks.experiments import CELEBA_TEST, Figure, Flow, Images, launch
 from recipes import latent_pmrf, pmrf
 
 
@@ -29,7 +29,7 @@ def figure3(pixels: Flow, latents: Flow, pieces: int, faces: Images) -> Figure:
 
 def paper() -> Figure:
     """PMRF has as many steps of as large batches as Latent-PMRF has (section 4.2)."""
-    pixels, faces = pmrf.paper(), Images("celeba-test/hq", 512, held_out=True)
+    pixels, faces = pmrf.paper(), CELEBA_TEST
     equal = replace(pixels, train=replace(pixels.train, steps=400_000, batch_size=64))
     return figure3(equal, latent_pmrf.paper(), 40, faces)
 

@@ -9,7 +9,7 @@ trained as Sim-VAE is, stands in: it compares architectures alone.
 
 from dataclasses import replace
 
-from pmrf_blocks.experiments import Autoencoder, Figure, Flow, Images, launch
+from pmrf_blocks.experiments import CELEBA_TEST, Autoencoder, Figure, Flow, Images, launch
 from recipes import latent_pmrf, sd_vae, sim_vae
 
 
@@ -33,7 +33,7 @@ def figure9(slow: tuple[str, Flow], fast: Flow, pieces: int, faces: Images, abou
 
 
 def paper() -> Figure:
-    flow, faces = latent_pmrf.paper(), Images("celeba-test/hq", 512, held_out=True)
+    flow, faces = latent_pmrf.paper(), CELEBA_TEST
     flux = replace(sixteen(sd_vae.paper()), published="black-forest-labs/FLUX.1-schnell:vae")
     return figure9(("FLUX-VAE f8c16", flow.on(flux)), flow.on(sixteen(sim_vae.paper())), 40, faces)
 

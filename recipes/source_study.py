@@ -10,7 +10,7 @@ no numbers. So both sources are decoded and measured too, before any flow.
 
 from dataclasses import replace
 
-from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
+from pmrf_blocks.experiments import CELEBA_TEST, Claim, Flow, Images, Row, Table, launch
 from recipes import elir, latent_pmrf
 
 
@@ -43,7 +43,7 @@ def source_study(ours: Flow, theirs: Flow, faces: Images) -> Table:
 
 
 def paper() -> Table:
-    return source_study(latent_pmrf.paper(), elir.paper(), Images("celeba-test/hq", 512, held_out=True))
+    return source_study(latent_pmrf.paper(), elir.paper(), CELEBA_TEST)
 
 
 def small() -> Table:

@@ -9,7 +9,7 @@ paper's scale; at the smaller scales they are left out.
 
 from dataclasses import replace
 
-from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
+from pmrf_blocks.experiments import CELEBA_TEST, Claim, Flow, Images, Row, Table, launch
 from recipes import latent_pmrf, sd_vae, table3_channels
 
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5:vae"
@@ -65,7 +65,7 @@ def on_published(flow: Flow, repo: str, channels: int) -> Flow:
 def paper() -> Table:
     flow = latent_pmrf.paper()
     published = {repo: on_published(flow, repo, channels) for repo, channels in ((SD15, 4), (SDXL, 4), (FLUX, 16))}
-    faces = Images("celeba-test/hq", 512, held_out=True)
+    faces = CELEBA_TEST
     return table1(flow, table3_channels.with_channels(flow, 16), flow.on(sd_vae.paper()), published, faces)
 
 

@@ -11,7 +11,7 @@ for one change a row. '- interpolate' enlarges by pixel shuffle, the other varia
 from dataclasses import replace
 from typing import Any
 
-from pmrf_blocks.experiments import Autoencoder, Claim, Flow, Images, Row, Table, launch
+from pmrf_blocks.experiments import CELEBA_TEST, Autoencoder, Claim, Flow, Images, Row, Table, launch
 from recipes import latent_pmrf, sd_vae, table1_vaes
 
 
@@ -64,7 +64,7 @@ def table2(flow: Flow, theirs: Autoencoder, faces: Images) -> Table:
 
 
 def paper() -> Table:
-    return table2(latent_pmrf.paper(), sd_vae.paper(), Images("celeba-test/hq", 512, held_out=True))
+    return table2(latent_pmrf.paper(), sd_vae.paper(), CELEBA_TEST)
 
 
 def small() -> Table:

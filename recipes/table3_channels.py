@@ -6,7 +6,7 @@ python -m recipes.table3_channels --data DIR --scale small
 
 from dataclasses import replace
 
-from pmrf_blocks.experiments import Claim, Flow, Images, Row, Table, launch
+from pmrf_blocks.experiments import CELEBA_TEST, Claim, Flow, Images, Row, Table, launch
 from recipes import latent_pmrf
 
 
@@ -48,7 +48,7 @@ def table3(flow: Flow, faces: Images) -> Table:
 
 
 def paper() -> Table:
-    return table3(latent_pmrf.paper(), Images("celeba-test/hq", 512, held_out=True))
+    return table3(latent_pmrf.paper(), CELEBA_TEST)
 
 
 def small() -> Table:

@@ -11,7 +11,7 @@ same run, and PMRF is left out.
 
 from dataclasses import replace
 
-from pmrf_blocks.experiments import Claim, Diffusion, Flow, Images, Row, Table, launch
+from pmrf_blocks.experiments import CELEBA_TEST, Claim, Diffusion, Flow, Images, Row, Table, launch
 from recipes import latent_pmrf, pmrf
 
 
@@ -68,7 +68,7 @@ def table4(ours: Flow, pixels: Flow, longer: Flow | None, faces: Images) -> Tabl
 
 def paper() -> Table:
     """PMRF* has as many steps of as large batches as Latent-PMRF has (section 4.2)."""
-    ours, longer, faces = latent_pmrf.paper(), pmrf.paper(), Images("celeba-test/hq", 512, held_out=True)
+    ours, longer, faces = latent_pmrf.paper(), pmrf.paper(), CELEBA_TEST
     equal = replace(longer, train=replace(longer.train, steps=400_000, batch_size=64))
     return table4(ours, equal, longer, faces)
 

@@ -39,8 +39,8 @@ PUBLIC = {
     "find_faces paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask latent_statistics LatentMeanTask PairDataset "
     "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
-    "experiments": "Autoencoder Claim config_hash Decoder describe Diffusion Estimator Figure Flow Images "
-    "LatentEstimator launch Net Place Release Row stage_name Table trained with_seed",
+    "experiments": "Autoencoder CELEBA_TEST Claim config_hash Decoder describe Diffusion Estimator Figure Flow "
+    "Images LatentEstimator launch Net Place Release Row stage_name Table trained with_seed",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_grid draw_plane "
     "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration grid_figure GridRow higher_is_better "
     "Isometry isometry pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "

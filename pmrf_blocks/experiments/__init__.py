@@ -7,13 +7,13 @@ place.py       where images are read and runs are written
 fitting.py     trained(): a stage, trained once and found again
 release.py     whole pipelines out of finished stages
 evaluation.py  the faces that tables are measured on
-tables.py      rows, seeds, claims
-verdicts.py    what our numbers say of the claims
+tables.py      rows and seeds
 curves.py      convergence, and the speed-up read off it
 pages.py       result pages
 launch.py      the command line of every recipe
 """
 
+from pmrf_blocks.analysis.verdicts import Claim
 from pmrf_blocks.experiments.config import config_hash, describe, stage_name
 from pmrf_blocks.experiments.curves import Figure
 from pmrf_blocks.experiments.fitting import trained
@@ -21,6 +21,7 @@ from pmrf_blocks.experiments.launch import launch
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import (
+    CELEBA_TEST,
     Autoencoder,
     Decoder,
     Diffusion,
@@ -31,9 +32,10 @@ from pmrf_blocks.experiments.stages import (
     Release,
     with_seed,
 )
-from pmrf_blocks.experiments.tables import Claim, Row, Table
+from pmrf_blocks.experiments.tables import Row, Table
 
 __all__ = [
-    "Autoencoder", "Claim", "Decoder", "Diffusion", "Estimator", "Figure", "Flow", "Images", "LatentEstimator", "Net",
-    "Place", "Release", "Row", "Table", "config_hash", "describe", "launch", "stage_name", "trained", "with_seed",
+    "CELEBA_TEST", "Autoencoder", "Claim", "Decoder", "Diffusion", "Estimator", "Figure", "Flow", "Images",
+    "LatentEstimator", "Net", "Place", "Release", "Row", "Table", "config_hash", "describe", "launch", "stage_name",
+    "trained", "with_seed",
 ]  # fmt: skip

@@ -19,6 +19,9 @@ NEUTRAL = frozenset({
     "gradient_checkpointing",
 })  # fmt: skip
 
+# Settings that came later are not told at these values: runs that were finished before are found again.
+UNTOLD = {"degraded": None}
+
 
 def describe(value: Any) -> Any:
     """Everything that decides a configuration's weights, as JSON: each field and each argument, defaults included.
@@ -31,7 +34,7 @@ def describe(value: Any) -> Any:
         return {**origin(value.kind), **describe(told)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         told = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return {**origin(type(value)), **describe({name: own for name, own in told.items() if name not in NEUTRAL})}
+        return {**origin(type(value)), **describe({name: own for name, own in told.items() if tells(name, own)})}
     if isinstance(value, Mapping):
         return {str(name): describe(own) for name, own in value.items()}
     if isinstance(value, (list, tuple)):
@@ -43,6 +46,10 @@ def describe(value: Any) -> Any:
     if callable(value) and (hasattr(value, "__qualname__") or isinstance(value, functools.partial)):
         return origin(value)
     raise TypeError(f"a configuration cannot hold {value!r}: write down its class and arguments, as Net(Class, ...)")
+
+
+def tells(name: str, value: Any) -> bool:
+    return name not in NEUTRAL and not (name in UNTOLD and value == UNTOLD[name])
 
 
 def origin(kind: Any) -> dict[str, str]:

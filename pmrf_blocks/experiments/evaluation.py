@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pmrf_blocks.analysis.measurement import Measurement, Reference
+from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.experiments.fitting import degradation_of
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.place import Place
@@ -26,8 +27,9 @@ class FaceSet:
     """N held-out faces; decoded, degraded and described by features once. `niqe` is the file of NIQE's parameters,
     where it is to be measured too: ValueError where it cannot be.
 
-    Every image has `degradation_seeds` degradations of its own: of a set that has it as many times, as
-    degrade_held_out() makes them.
+    Blind faces are the published inputs where the set has them. Otherwise every image has `degradation_seeds`
+    degradations of its own: of a set that has it as many times, as degrade_held_out() makes them. ValueError for
+    several of what is published.
     """
 
     def __init__(
@@ -43,6 +45,13 @@ class FaceSet:
         dataset = place.images(images)
         count = len(dataset) if limit is None else min(limit, len(dataset))
         clean = torch.stack([dataset[number] for number in range(count)]).float() / 255.0
+        self.published = place.inputs(images)
+        if self.published is not None and degradation_seeds > 1:
+            again = f"--on {images.name} degrades the originals again"
+            raise ValueError(f"--degradation-seeds: {images.degraded} has one input of each image; {again}")
+        self.inputs = f"restored from the published inputs in {images.degraded}"
+        if self.published is None:
+            self.inputs = f"{degradation_seeds} degradation(s) each, made here"
         self.niqe = ""  # what measures it, where it is measured
         self.reference = Reference(clean, self.features, {} if niqe is None else {"niqe": self._niqe(niqe, clean)})
         # What find_part() held out of another folder are not the faces of that name.
@@ -61,7 +70,8 @@ class FaceSet:
     @property
     def name(self) -> str:
         """For the names of result files."""
-        return f"{self.folder.replace('/', '-')}-{len(self)}x{self.seeds}"
+        own = "" if self.published is None else "-published"
+        return f"{self.folder.replace('/', '-')}-{len(self)}x{self.seeds}{own}"
 
     @cached_property
     def extractor(self) -> Any:
@@ -84,6 +94,10 @@ class FaceSet:
     def degraded(self, written: str | Net) -> tuple[Tensor, Tensor]:
         """(degraded, target), (R N, 3, H, W): all images for the first degradation seed, then for the next."""
         name = str(written)
+        kind = written.kind if isinstance(written, Net) else {"blind-face": BlindFaceDegradation}.get(written)
+        if self.published is not None and kind is BlindFaceDegradation:
+            own = torch.stack([self.published[number] for number in range(len(self))]).float() / 255.0
+            self._degraded[name] = own, self.clean
         if name not in self._degraded:
             images = self.clean.repeat(self.seeds, 1, 1, 1)
             self._degraded[name] = degrade_held_out(degradation_of(written), images, range(len(images)))

@@ -182,7 +182,7 @@ def with_finished(arguments: Common, stage: Any) -> Any:
 
 
 def faces_of(arguments: TableArguments, place: Place, recipe: Table | Figure) -> FaceSet:
-    images = recipe.faces if arguments.on is None else replace(recipe.faces, folder=arguments.on)
+    images = recipe.faces if arguments.on is None else replace(recipe.faces, folder=arguments.on, degraded=None)
     seeds = arguments.degradation_seeds
     return FaceSet(place, images, limit=arguments.limit, degradation_seeds=seeds, niqe=arguments.niqe)
 

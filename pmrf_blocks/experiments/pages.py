@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from pmrf_blocks.analysis.measurement import FURTHER, SCORES, Results
+from pmrf_blocks.analysis.verdicts import RULE, verdicts
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow
 from pmrf_blocks.experiments.tables import PARTS, Row, Table
-from pmrf_blocks.experiments.verdicts import RULE, verdicts
 from pmrf_blocks.restoration import comparison
 from pmrf_blocks.training.environment import describe_environment
 
@@ -113,7 +113,7 @@ def claim_lines(table: Table, results: Results, faces: FaceSet, scale: str) -> l
     """Each claim with the verdict on it."""
     if scale == "debug":
         return [f"- {claim.text}" for claim in table.claims] + ["", NO_VERDICT]
-    said = verdicts(table.claims, results, faces)
+    said = verdicts(table.claims, results, faces.reference)
     return [RULE, "", *(f"- {claim.text} **{verdict}.**" for claim, verdict in zip(table.claims, said))]
 
 
@@ -141,7 +141,7 @@ def header(title: str, made: Made, faces: FaceSet, seeds: Sequence[int], about: 
         f"# {title}",
         "",
         f"Scale: **{made.scale}** ({size}x{size}). Made by `{made.command}`, commit {made.commit}, on {hardware}. "
-        f"Measured on {len(faces)} images of {faces.folder}, {faces.seeds} degradation(s) each. "
+        f"Measured on {len(faces)} images of {faces.folder}, {faces.inputs}. "
         + (spread if seeds else "Nothing was run."),
         "",
         *([SCALE_NOTES[made.scale], ""] if made.scale in SCALE_NOTES else []),
@@ -201,13 +201,14 @@ def record(table: Table, results: Results, faces: FaceSet, made: Made) -> dict[s
         f"{part}: {label}": {str(seed): own.scores for seed, own in seeds.items()}
         for (part, label), seeds in results.measured.items()
     }
-    said = [] if made.scale == "debug" else verdicts(table.claims, results, faces)
+    said = [] if made.scale == "debug" else verdicts(table.claims, results, faces.reference)
     return {
         "table": table.name,
         "scale": made.scale,
         "commit": made.commit,
         "images": f"{len(faces)} of {faces.folder}",
         "degradation_seeds": faces.seeds,
+        "inputs": faces.inputs,
         "environment": {name: value for name, value in environment.items() if name != "command"},
         "torch": torch.__version__,
         **({"niqe": faces.niqe} if faces.niqe else {}),

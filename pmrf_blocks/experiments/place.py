@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from pmrf_blocks.data import DataError, ImageDataset, IterableImages, MapImages
+from pmrf_blocks.data.folders import find_images
 from pmrf_blocks.data.framing import Framing
 from pmrf_blocks.data.split import find_part
 from pmrf_blocks.experiments.config import stage_name
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.stages import Images, Stage
+from pmrf_blocks.images import shown
+from pmrf_blocks.images.names import without_suffix
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.training.processes import world_size
 
@@ -49,6 +52,20 @@ class Place:
         dataset = ImageDataset(paths, size=images.size, crop=images.crop, flip=images.flip, keep=images.size <= 192)
         dataset.decoded = self.decoded.setdefault(key, dataset.decoded)
         return dataset
+
+    def inputs(self, images: Images) -> ImageDataset | None:
+        """The published degraded images, in the order of `images`; None for a set that has none, and in a plain data
+        folder. DataError for an image without one."""
+        if images.degraded is None or isinstance(images.folder, Net) or not (self.data / images.folder).exists():
+            return None
+        own = {without_suffix(path.name): path for path in find_images(self.data / images.degraded)}
+        sharp = find_part(self.data, images.folder, held_out=images.held_out)[: images.first]
+        missing = [path for path in sharp if without_suffix(path.name) not in own]
+        if missing:
+            lacks = f"{images.degraded} lacks the inputs of {len(missing)} of {len(sharp)} images"
+            raise DataError(f"{lacks}, {shown(missing[0])} first: pmrf-blocks prepare writes both")
+        paths = [own[without_suffix(path.name)] for path in sharp]
+        return ImageDataset(paths, size=images.size, keep=images.size <= 192)
 
     def config(self, train: TrainConfig) -> TrainConfig:
         """The run's settings on this process: a recipe's batch is that of all processes together."""

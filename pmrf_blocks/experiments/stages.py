@@ -25,6 +25,8 @@ class Images:
         crop: side of the random crop; None takes the centre square.
         first: how many of them, in the order of their names; None takes all.
         flip: mirror half of the samples.
+        degraded: folder of published degraded images, one of each image's name: tables and figures restore these where
+            the degradation is the blind-face one.
         held_out: which images of a folder stand in where the data folder is a plain one: those held out, or all others.
     """
 
@@ -34,11 +36,15 @@ class Images:
     first: int | None = None
     flip: bool = False
     held_out: bool = False
+    degraded: str | None = None
 
     @property
     def name(self) -> str:
         """The folder's, or that of what makes the set."""
         return self.folder if isinstance(self.folder, str) else self.folder.kind.__name__
+
+
+CELEBA_TEST = Images("celeba-test/hq", 512, held_out=True, degraded="celeba-test/lq")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from pmrf_blocks.analysis.measurement import Measurement, Results
+from pmrf_blocks.analysis.verdicts import Claim
 from pmrf_blocks.experiments.config import stage_name
 from pmrf_blocks.experiments.evaluation import FaceSet, reconstruct, start_of
 from pmrf_blocks.experiments.fitting import pipeline_of, trained
@@ -43,16 +44,6 @@ class Row:
     stage: Flow | Estimator | Autoencoder | None
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What the paper says of the table: for each (part, score, labels), the labels from best to worst. `unstable`
-    names a row whose training is said to break down."""
-
-    text: str
-    orders: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    unstable: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from pmrf_blocks.analysis.measurement import SCORES, Measurement, Reference, Results
+from pmrf_blocks.analysis.verdicts import verdicts
 from pmrf_blocks.experiments import Claim, Images, Row, Table
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.launch import TableArguments, make_table, only
 from pmrf_blocks.experiments.pages import NO_VERDICT, Made, markdown
 from pmrf_blocks.experiments.tables import run_table
-from pmrf_blocks.experiments.verdicts import verdicts
 from pmrf_blocks.training.environment import clean_commit
 from recipes import controlled, source_study, table1_vaes, table2_architecture, table3_channels, table4_methods
 
@@ -194,13 +194,7 @@ def results(**values):
     return made
 
 
-class Faces:
-    """As many faces as results() has."""
-
-    reference = Reference(torch.zeros(20, 3, 1, 1), torch.zeros_like)
-
-    def __len__(self):
-        return 20
+REFERENCE = Reference(torch.zeros(20, 3, 1, 1), torch.zeros_like)  # as many faces as results() has
 
 
 @pytest.mark.parametrize(
@@ -215,14 +209,14 @@ class Faces:
 )
 def test_verdicts(values, says):
     claim = Claim("a is better than b", (("restoration", "psnr", ("a", "b")),))
-    assert verdicts([claim], results(**values), Faces())[0].startswith(says)
+    assert verdicts([claim], results(**values), REFERENCE)[0].startswith(says)
 
 
 def test_more_claims_make_each_harder():
     """Four in five seeds speak for a: alone it shows, beside four others it does not."""
     values = {"a": (20.5, 20.7, 20.65, 20.9, 20.35), "b": (20.4, 20.55, 20.6, 20.7, 20.35)}
     claim = Claim("a is better than b", (("restoration", "psnr", ("a", "b")),))
-    alone, many = (verdicts([claim] * count, results(**values), Faces())[0] for count in (1, 5))
+    alone, many = (verdicts([claim] * count, results(**values), REFERENCE)[0] for count in (1, 5))
     assert alone == "Shows"
     assert many.startswith("Undecided: as claimed, but within the spread in its comparisons, corrected")
 
@@ -254,7 +248,7 @@ def test_a_training_that_breaks_down_is_a_result(image_folders, tmp_path, monkey
     table = Table("t", "T", (row,), (Claim("unstable", (), row.label),), VAL)
     faces = FaceSet(place, VAL)
     made = run_table(table, place, faces, seeds=(0,))
-    assert verdicts(table.claims, made, faces)[0].startswith("Shows: seed 0: 20 updates")
+    assert verdicts(table.claims, made, faces.reference)[0].startswith("Shows: seed 0: 20 updates")
     assert "training broke down" in markdown(table, made, faces, Made("debug", "c", "abc", tmp_path))
 
 

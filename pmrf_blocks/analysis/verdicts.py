@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
-from pmrf_blocks.analysis.measurement import SCORES, Results
+from pmrf_blocks.analysis.measurement import SCORES, Reference, Results
 from pmrf_blocks.analysis.paired import Comparison, compare, holm, word
-from pmrf_blocks.experiments.evaluation import FaceSet
-from pmrf_blocks.experiments.tables import Claim
 
 RULE = (
     "A claim *shows* where every comparison in it does: paired by image, degradation seed and training seed, the "
@@ -20,9 +19,19 @@ RULE = (
 )
 
 
-def verdicts(claims: Sequence[Claim], results: Results, faces: FaceSet) -> list[str]:
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says of the table: for each (part, score, labels), the labels from best to worst. `unstable`
+    names a row whose training is said to break down."""
+
+    text: str
+    orders: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    unstable: str | None = None
+
+
+def verdicts(claims: Sequence[Claim], results: Results, reference: Reference) -> list[str]:
     """For each claim a word and the reason for it."""
-    compared = [claim_comparisons(claim, results, faces) for claim in claims]
+    compared = [claim_comparisons(claim, results, reference) for claim in claims]
     tested = [number for number, own in enumerate(compared) if own]
     p_values = dict(zip(tested, holm([max(one.p for one in compared[number].values()) for number in tested])))
     return [
@@ -39,7 +48,7 @@ def without_comparison(claim: Claim, results: Results) -> str:
     return "Not run"
 
 
-def claim_comparisons(claim: Claim, results: Results, faces: FaceSet) -> dict[str, Comparison]:
+def claim_comparisons(claim: Claim, results: Results, reference: Reference) -> dict[str, Comparison]:
     """The comparisons that a claim makes, by what is compared; none where one of them cannot be made."""
     found = {}
     for part, score, labels in claim.orders:
@@ -49,8 +58,8 @@ def claim_comparisons(claim: Claim, results: Results, faces: FaceSet) -> dict[st
             if not seeds:
                 return {}
             sign = 1.0 if SCORES[score].higher else -1.0
-            ends = [torch.stack([faces.reference.scored(own[seed], score) for seed in seeds]) for own in pair]
+            ends = [torch.stack([reference.scored(own[seed], score) for seed in seeds]) for own in pair]
             gains = sign * (ends[0] - ends[1])
             what = f"{part} {score}, {better} against {worse}"
-            found[what] = compare(gains[:, 0], gains[:, 1:], images=len(faces))
+            found[what] = compare(gains[:, 0], gains[:, 1:], images=len(reference.clean))
     return found
