@@ -7,6 +7,7 @@ Needs `build`. Ends with the first thing that is wrong, in one line.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tarfile
@@ -76,9 +77,9 @@ def try_wheel(wheel: Path, folder: Path) -> None:
     imported = subprocess.run([python, "-I", "-c", code], cwd=folder, check=True, capture_output=True, text=True)
     assert str(environment) in imported.stdout, f"imported {imported.stdout.strip()}, not what was installed"
     command = str(environment / "bin" / "pmrf-blocks")
-    shown = subprocess.run([command, "info"], cwd=folder, check=True, capture_output=True, text=True).stdout
-    assert "bundled model" in shown, "the weights of the wheel are not found"
-    assert "error" not in shown, "the weights of the wheel are not read"
+    told = subprocess.run([command, "info", "--json"], cwd=folder, check=True, capture_output=True, text=True).stdout
+    model = json.loads(told)["bundled model"]
+    assert model.get("parameters"), f"the weights of the wheel are not read: {model}"
 
 
 def main() -> int:
