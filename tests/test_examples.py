@@ -8,6 +8,8 @@ import pytest
 import torch
 
 ROOMS = ("attention", "autoencoders", "transformers", "estimators", "flow", "degradations", "losses", "metrics")
+# Here much needs files or a training run: those that have an example are run.
+OTHERS = ("analysis", "data", "experiments", "faces", "images", "restoration", "training")
 PARSER = doctest.DocTestParser()
 # Bases, what others give back, and what needs files that a reader has to get: these have none.
 WITHOUT = {
@@ -28,6 +30,11 @@ def named(room):
 
 
 CASES = [(room, name) for room in ROOMS for name in named(room) if name not in WITHOUT]
+CASES += [(room, name) for room in OTHERS for name, value in named(room).items() if ">>>" in (value.__doc__ or "")]
+
+
+def test_there_are_many():
+    assert len(CASES) > 110
 
 
 @pytest.mark.parametrize(("room", "name"), CASES)

@@ -91,7 +91,14 @@ class Speedup:
 
 
 def speedup(fast: Curve, slow: Curve, *, higher: bool, smoothing: int = 1) -> Speedup:
-    """Apply the rule to two curves of a score, over the same kind of x; `higher`: whether larger values are better."""
+    """Apply the rule to two curves of a score, over the same kind of x; `higher`: whether larger values are better.
+
+    Examples:
+        >>> slow, fast = Curve((1, 2, 4), (9.0, 8.0, 7.0)), Curve((1, 2), (8.0, 7.0))
+        >>> found = speedup(fast, slow, higher=False)
+        >>> found.end / found.reached
+        2.0
+    """
     fast, slow = fast.smoothed(smoothing), slow.smoothed(smoothing)
     target = slow.y[-1]
     reached = fast.first_reach(target, higher=higher)
@@ -129,6 +136,11 @@ def stats_curve(stats: Sequence[dict[str, Any]], score: str, axis: str = "images
     """The curve of a score; lines at step 0, before any training, are left out.
 
     `axis` 'hours' counts training alone, without validation: images over the logged images_per_second.
+
+    Examples:
+        >>> stats = [{"step": 4, "images": 64, "val_psnr": 20.0}, {"step": 8, "images": 128, "loss": 1.0}]
+        >>> stats_curve(stats, "val_psnr")
+        Curve(x=(64.0,), y=(20.0,))
     """
     if axis not in AXES:
         raise ValueError(f"axis must be one of {', '.join(map(repr, AXES))}; got {axis!r}")

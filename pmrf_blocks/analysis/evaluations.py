@@ -49,7 +49,16 @@ class Point:
 
 
 def read_evaluations(argument: str) -> list[Point]:
-    """The points of `FILE`, `NAME=FILE` or `NAME@NFE=FILE`; NAME and NFE go before what the file says."""
+    """The points of `FILE`, `NAME=FILE` or `NAME@NFE=FILE`; NAME and NFE go before what the file says.
+
+    Examples:
+        >>> import json, pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "pmrf.json")
+        ...     _ = file.write_text(json.dumps({"methods": [{"method": "PMRF", "scores": {"psnr": 26}}]}))
+        ...     read_evaluations(f"mine@25={file}")[0].label
+        'mine, 25 NFE'
+    """
     label, _, file = argument.rpartition("=")
     if label and Path(argument).exists():
         label, file = "", argument

@@ -51,6 +51,11 @@ def isometry(mapping: Map, x: Tensor, y: Tensor, *, batch: int = 16) -> Isometry
     """Ratios of pairs (x[i], y[i]) of one shape (B, ...) under `mapping`, an encoder or a decoder.
 
     ValueError where x[i] equals y[i], the images named by number, or where a result is not finite.
+
+    Examples:
+        >>> x, y = torch.rand(2, 5, 4)
+        >>> round(isometry(lambda x: 2 * x, x, y).scale, 4)
+        2.0
     """
     if x.shape != y.shape or x.ndim < 2 or len(x) == 0:
         raise ValueError(f"x and y must have one shape (B, ...), B at least 1; got {tuple(x.shape)}, {tuple(y.shape)}")
@@ -63,7 +68,12 @@ def isometry(mapping: Map, x: Tensor, y: Tensor, *, batch: int = 16) -> Isometry
 
 
 def pairwise_isometry(mapping: Map, x: Tensor, *, batch: int = 16) -> Isometry:
-    """Ratios of all B (B - 1) / 2 pairs of x (B, ...), each of which is mapped once; ValueError for equal ones."""
+    """Ratios of all B (B - 1) / 2 pairs of x (B, ...), each of which is mapped once; ValueError for equal ones.
+
+    Examples:
+        >>> round(pairwise_isometry(lambda x: 2 * x, torch.rand(5, 4)).defect, 4)
+        0.0
+    """
     if x.ndim < 2 or len(x) < 2:
         raise ValueError(f"x must hold at least two, (B, ...); got {tuple(x.shape)}")
     # not cdist's expansion into products: it loses the digits of small distances

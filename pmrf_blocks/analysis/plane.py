@@ -24,7 +24,12 @@ PERCEPTION = (
 
 @dataclass(frozen=True)
 class Axis:
-    """A score and whether larger is better."""
+    """A score and whether larger is better.
+
+    Examples:
+        >>> Axis("psnr", higher=True).title
+        'psnr (higher is better)'
+    """
 
     name: str
     higher: bool
@@ -54,6 +59,14 @@ def pareto_front(points: Sequence[Point], distortion: Axis, perception: Axis) ->
 
     Ordered from least distortion on; equal points are all in. Points marked as reference do not compete. All points
     must have both scores.
+
+    Examples:
+        >>> points = [
+        ...     Point(name, {"psnr": Score(x), "fid": Score(y)})
+        ...     for name, x, y in (("a", 26, 9), ("b", 25, 7), ("c", 24, 8))
+        ... ]
+        >>> [point.name for point in pareto_front(points, Axis("psnr", higher=True), Axis("fid", higher=False))]
+        ['a', 'b']
     """
     rivals = sorted((p for p in points if not p.reference), key=lambda p: (distortion.cost(p), perception.cost(p)))
     front: list[Point] = []
@@ -69,7 +82,13 @@ def pareto_front(points: Sequence[Point], distortion: Axis, perception: Axis) ->
 
 
 def plane_rows(points: Sequence[Point], distortion: Axis, perception: Axis) -> list[dict[str, str]]:
-    """The table: one row a point, in the order given, with `front` 'yes', '' or 'reference'."""
+    """The table: one row a point, in the order given, with `front` 'yes', '' or 'reference'.
+
+    Examples:
+        >>> points = [Point("mine", {"psnr": Score(26.0), "fid": Score(9.0)})]
+        >>> plane_rows(points, Axis("psnr", higher=True), Axis("fid", higher=False))
+        [{'method': 'mine', 'nfe': '', 'psnr': '26', 'fid': '9', 'front': 'yes'}]
+    """
     front = {id(point) for point in pareto_front(points, distortion, perception)}
     return [
         {

@@ -18,6 +18,10 @@ def higher_is_better(name: str, *, higher: tuple[str, ...] = (), lower: tuple[st
     `higher` and `lower` name scores for this call; then come the known ones: case, punctuation, a leading 'val_' and
     what follows the known name after a punctuation mark ('fid-dinov2', 'psnr_degraded') do not matter. ValueError for
     a score that nobody knows.
+
+    Examples:
+        >>> higher_is_better("psnr"), higher_is_better("val_fid")
+        (True, False)
     """
     for known, answer in ((higher, True), (lower, False)):
         if name in known:

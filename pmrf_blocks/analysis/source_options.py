@@ -95,7 +95,12 @@ def finite_posterior(images: Tensor, observations: Tensor, degrade: Map, sigma: 
 
 
 def perplexity(weights: Tensor) -> Tensor:
-    """exp of the entropy of each row (B, N) -> (B,): how many images the posterior leaves in play, 1 to N."""
+    """exp of the entropy of each row (B, N) -> (B,): how many images the posterior leaves in play, 1 to N.
+
+    Examples:
+        >>> perplexity(torch.full((1, 4), 0.25))  # how many images a posterior is spread over
+        tensor([4.], dtype=torch.float64)
+    """
     weights = weights.double()
     return torch.special.entr(weights).sum(1).exp()
 

@@ -21,6 +21,10 @@ class EndlessBatches(Sampler[list[SampleKey]]):
         seed: of the order and of every sample's crop and flip.
         start: batch to begin with (batches already taken by a run that is resumed).
         rank, world_size: this process among all; together they see what one process of the whole batch sees.
+
+    Examples:
+        >>> len(next(iter(EndlessBatches(length=10, batch_size=4, seed=0))))
+        4
     """
 
     def __init__(

@@ -186,7 +186,14 @@ class ImageDataset(Dataset[Tensor]):
 
 
 class JoinedDataset(Dataset[Tensor]):
-    """Several sets (ImageDataset, MapImages) as one, addressed like each of them."""
+    """Several sets (ImageDataset, MapImages) as one, addressed like each of them.
+
+    Examples:
+        >>> from PIL import Image
+        >>> one = MapImages([Image.new("RGB", (8, 8))], size=8)
+        >>> len(JoinedDataset(one, one))
+        2
+    """
 
     def __init__(self, *parts: Any) -> None:
         if not parts:

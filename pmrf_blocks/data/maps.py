@@ -38,6 +38,12 @@ class MapImages(Dataset[Tensor]):
     What the source draws from the global generators of Python, NumPy and torch (its own random transforms) is a
     function of the sample's seed, in any worker process. DataError for what is no map-style set, and, which says the
     item's number, for an item without an image.
+
+    Examples:
+        >>> from PIL import Image
+        >>> rows = [{"photo": Image.new("RGB", (40, 36)), "label": 0}]
+        >>> MapImages(rows, size=33, crop=32, key="photo")[0].shape
+        torch.Size([3, 32, 32])
     """
 
     def __init__(

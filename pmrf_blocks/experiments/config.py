@@ -28,6 +28,10 @@ def describe(value: Any) -> Any:
 
     Classes and functions from outside this package come with a hash of their source, so that a changed class is
     another configuration. TypeError for a value whose content cannot be told.
+
+    Examples:
+        >>> describe(Images("faces", 64))["size"]
+        64
     """
     if isinstance(value, Net):
         told = {name: own for name, own in value.arguments.items() if name not in getattr(value.kind, "RUNTIME", ())}
@@ -61,7 +65,13 @@ def origin(kind: Any) -> dict[str, str]:
 
 
 def config_hash(value: Any) -> str:
-    """Eight hexadecimal digits: equal configurations, and only these, have one."""
+    """Eight hexadecimal digits: equal configurations, and only these, have one.
+
+    Examples:
+        >>> small, large = Images("faces", 64), Images("faces", 128)
+        >>> config_hash(small) == config_hash(Images("faces", size=64)) != config_hash(large)
+        True
+    """
     return hashlib.blake2b(json.dumps(describe(value), sort_keys=True).encode(), digest_size=4).hexdigest()
 
 

@@ -23,6 +23,11 @@ class Net:
     Arguments are bound to the constructor's signature here: TypeError where one is misspelt or missing, and for a
     constructor that takes any keyword (**kwargs), whose misspelt ones would go unnoticed. A degradation or a source
     of one's own is written down in the same way.
+
+    Examples:
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> Net(SimVAE, latent_channels=4).changed(norm="group").arguments["norm"]
+        'group'
     """
 
     kind: Callable[..., Any]

@@ -57,6 +57,12 @@ def similarity(source: Tensor, target: Tensor) -> Tensor:
 
     Raises:
         ValueError: where all source points are one, or any is not finite.
+
+    Examples:
+        >>> source = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> similarity(source, 2 * source + 3).round(decimals=4).abs()  # scaled by 2, moved by 3
+        tensor([[2., 0., 3.],
+                [0., 2., 3.]], dtype=torch.float64)
     """
     z, w = (torch.view_as_complex(points.detach().double().cpu().contiguous()) for points in (source, target))
     dz, dw = z - z.mean(), w - w.mean()

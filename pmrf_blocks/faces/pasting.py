@@ -22,7 +22,13 @@ def crop_face(image: Tensor, matrix: Tensor, size: int) -> Tensor:
 
 
 def feathered_mask(size: int, *, feather: float = FEATHER) -> Tensor:
-    """(1, size, size): 1 in the middle, smoothly to 0 at all four sides over `feather` of the side."""
+    """(1, size, size): 1 in the middle, smoothly to 0 at all four sides over `feather` of the side.
+
+    Examples:
+        >>> mask = feathered_mask(16)
+        >>> mask.shape[-2:], mask.max().item()
+        (torch.Size([16, 16]), 1.0)
+    """
     distance = torch.arange(size, dtype=torch.float64).add(0.5).div(size)
     ramp = (torch.minimum(distance, 1 - distance) / feather).clamp(0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)

@@ -50,6 +50,10 @@ class LoadedImage:
         resolution: pixels an inch, (horizontal, vertical).
         notes: what had to be assumed, each in a few words.
         damage: what is wrong with the file, though its pixels can be read; `strict` refuses it.
+
+    Examples:
+        >>> LoadedImage(torch.rand(3, 20, 30)).pixels.shape
+        torch.Size([3, 20, 30])
     """
 
     pixels: Tensor

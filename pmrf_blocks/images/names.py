@@ -33,7 +33,12 @@ LONGEST = 255  # bytes of a name, of nearly all file systems
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is never a picture or a place for pictures."""
+    """Whether a file or folder of this name is never a picture or a place for pictures.
+
+    Examples:
+        >>> is_hidden(".DS_Store")
+        True
+    """
     return name.startswith(".") or name in SYSTEM_FOLDERS
 
 
@@ -44,13 +49,23 @@ def shown(name: str | os.PathLike[str]) -> str:
 
 
 def without_suffix(name: str) -> str:
-    """The name (or path) without a suffix that means a picture; others, as in 'holiday.2024', are part of the name."""
+    """The name (or path) without a suffix that means a picture; others, as in 'holiday.2024', are part of the name.
+
+    Examples:
+        >>> without_suffix("portrait.jpeg")
+        'portrait'
+    """
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def output_name(name: str, *, transparent: bool = False) -> str:
-    """File name of a result: as the input's where its format can be written and hold the alpha, else with .png."""
+    """File name of a result: as the input's where its format can be written and hold the alpha, else with .png.
+
+    Examples:
+        >>> output_name("portrait.heic")
+        'portrait.png'
+    """
     suffix = os.path.splitext(name)[1].lower()
     if suffix in WRITABLE and not (transparent and suffix in OPAQUE):
         return name

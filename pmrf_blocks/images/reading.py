@@ -76,6 +76,11 @@ def take_picture(picture: Image.Image) -> LoadedImage:
     and in sRGB.
 
     Raises ImageError where its samples have no meaning that is known.
+
+    Examples:
+        >>> from PIL import Image
+        >>> take_picture(Image.new("L", (30, 20), 255)).pixels.shape  # always RGB
+        torch.Size([3, 20, 30])
     """
     with one_line():
         return _loaded_image(_decode_picture(picture))

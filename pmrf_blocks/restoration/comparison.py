@@ -20,6 +20,10 @@ def comparison(rows: Sequence[Sequence[tuple[str, Tensor]]], *, tile: int | None
     pixels stay squares, as in figure 6.
 
     Raises ValueError where there is no image.
+
+    Examples:
+        >>> comparison([[("before", torch.rand(3, 32, 32)), ("after", torch.rand(3, 32, 32))]]).mode
+        'RGB'
     """
     if not rows or not rows[0]:
         raise ValueError("rows must hold at least one image")

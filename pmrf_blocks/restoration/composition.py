@@ -34,6 +34,14 @@ def compose(
         settings: Pipeline's velocity, size, source_noise, steps, solver.
 
     Raises ValueError for a name that is none.
+
+    Examples:
+        >>> from pmrf_blocks.transformers import HourglassTransformer, Level
+        >>> levels = (Level(32, 1, head_dim=16, kernel_size=3),)
+        >>> velocity = HourglassTransformer(levels=levels, patch_size=4, mapping_width=32)
+        >>> pipeline = compose("degraded", velocity=velocity, size=32, source_noise=0.1)
+        >>> pipeline.restore(torch.rand(1, 3, 32, 32), steps=2, seed=0).nfe
+        2
     """
     for what, value, valid in (("source", source, SOURCES), ("condition", condition, CONDITIONS)):
         if not isinstance(value, nn.Module) and value not in valid:

@@ -25,6 +25,14 @@ def degrade_held_out(degradation: Degradation, images: Tensor, numbers: Sequence
     Each is degraded alone and on the CPU: what it draws does not depend on its batch or on the device.
 
     Raises ValueError where numbers and images are not as many.
+
+    Examples:
+        >>> from pmrf_blocks.degradations import Denoising
+        >>> images = torch.rand(2, 3, 8, 8)
+        >>> degraded, _ = degrade_held_out(Denoising(), images, numbers=[0, 1])
+        >>> again, _ = degrade_held_out(Denoising(), images[1:], numbers=[1])  # the number decides, not the batch
+        >>> torch.equal(degraded[1:], again)
+        True
     """
     pairs = [
         degradation(image[None], generator=derive_generator("held out", number))

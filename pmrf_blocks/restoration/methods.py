@@ -20,6 +20,11 @@ class PosteriorMean(Pipeline):
     """The estimator alone: the least squared error there is, and blur where the degraded image leaves doubt.
 
     Arguments are Pipeline's; `estimator` gives the posterior mean of degraded images, both in [0, 1].
+
+    Examples:
+        >>> from pmrf_blocks.estimators import UNet
+        >>> PosteriorMean(estimator=UNet(widths=(8, 16), blocks=(1, 1)), size=32).restore(torch.rand(1, 3, 32, 32)).nfe
+        0
     """
 
     def __init__(self, *, estimator: nn.Module, size: int) -> None:
@@ -35,6 +40,16 @@ class PMRF(Pipeline):
 
     Arguments are Pipeline's; `estimator` gives the posterior mean of degraded images, both in [0, 1]. 0.1 is the source
     noise for blind faces.
+
+    Examples:
+        >>> from pmrf_blocks.estimators import UNet
+        >>> from pmrf_blocks.transformers import HourglassTransformer, Level
+        >>> levels = (Level(32, 1, head_dim=16, kernel_size=3),)
+        >>> velocity = HourglassTransformer(levels=levels, patch_size=4, mapping_width=32)
+        >>> pipeline = PMRF(estimator=UNet(widths=(8, 16), blocks=(1, 1)), velocity=velocity, size=32)
+        >>> restored = pipeline.restore(torch.rand(1, 3, 32, 32), steps=4, seed=0)
+        >>> restored.image.shape, restored.nfe
+        (torch.Size([1, 3, 32, 32]), 4)
     """
 
     def __init__(
@@ -83,6 +98,11 @@ class LatentPMRF(Pipeline):
         autoencoder: of Latents, in whose normalised latents the velocity was trained.
         estimator: gives the posterior mean of degraded images, both in [0, 1].
         sample: Latents' own: start from a draw of the posterior, as the authors' release does, not from its mode.
+
+    Examples:
+        >>> pipeline = LatentPMRF.from_pretrained("bundled")
+        >>> pipeline.space.encode(torch.rand(1, 3, 128, 128)).shape  # where it flows
+        torch.Size([1, 32, 16, 16])
     """
 
     def __init__(

@@ -150,6 +150,10 @@ def load_restorer(
 
     Raises WeightsError, in one line, for what is missing, damaged, or none of these. A part of a folder on the disk is
     looked for in that folder and nowhere else.
+
+    Examples:
+        >>> load_restorer("bundled").size
+        128
     """
     path, shipped = Path(path_or_repo).expanduser(), SHIPPED.get(str(path_or_repo))
     if shipped is None and path.is_file():

@@ -38,7 +38,12 @@ class Space(Protocol):
 
 
 class Pixels(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] as they are (PMRF)."""
+    """Images (B, 3, H, W) in [0, 1] as they are (PMRF).
+
+    Examples:
+        >>> Pixels().encode(torch.ones(1, 3, 8, 8)).shape
+        torch.Size([1, 3, 8, 8])
+    """
 
     def encode(self, images: Tensor, *, tile: int | None = None, generator: Generators = None) -> Tensor:
         """The images themselves."""

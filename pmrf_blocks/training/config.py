@@ -33,6 +33,10 @@ class TrainConfig:
         max_skipped: this many skipped updates in a row end the run.
         workers: processes that read images; 0 reads in the training process.
         trackers: names of accelerate's trackers, such as 'tensorboard' and 'wandb'; stats.jsonl is always written.
+
+    Examples:
+        >>> TrainConfig(steps=100, batch_size=4, lr=1e-3).schedule
+        'constant'
     """
 
     steps: int

@@ -139,7 +139,16 @@ class AutoencoderTask(Task):
 
 
 class PosteriorMeanTask(Task):
-    """Mean squared error of the estimate of a clean image from its degraded version (section 2.2, stage 1)."""
+    """Mean squared error of the estimate of a clean image from its degraded version (section 2.2, stage 1).
+
+    Examples:
+        >>> from pmrf_blocks.degradations import Denoising
+        >>> from pmrf_blocks.estimators import UNet
+        >>> task = PosteriorMeanTask(UNet(widths=(8, 16), blocks=(1, 1)), Denoising())
+        >>> loss, _ = task(torch.rand(2, 3, 16, 16), torch.Generator().manual_seed(0))
+        >>> loss.shape
+        torch.Size([])
+    """
 
     def __init__(self, network: nn.Module, degradation: Degradation) -> None:
         super().__init__(network)
