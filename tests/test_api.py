@@ -1,6 +1,7 @@
 """The public names and the weights' names: users' code and files depend on both."""
 
 import importlib
+import inspect
 import subprocess
 import sys
 
@@ -52,6 +53,14 @@ PUBLIC = {
     "Restored RestoredCrop RestoredPhotograph SuperResolution VIDEO_SUFFIXES VideoReport WRITABLE_VIDEOS",
 }
 
+BLOCKS = ("attention", "autoencoders", "transformers", "estimators", "flow", "degradations", "losses", "metrics")
+# Bases, what others give back, and what needs files that a reader has to get: these have none.
+WITHOUT_EXAMPLE = {
+    "Adaptive", "ControlledDegradation", "EfficientNetLite0", "EfficientNetLiteFeatures", "Evaluation", "Evaluator",
+    "FeatureNetwork", "Imbalance", "PrincipalComponents", "Score", "Statistics", "Structural", "VGG19Features",
+    "efficientnet_lite0_features", "from_k_diffusion_config", "load_k_diffusion_weights", "load_swinir_weights",
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("room", PUBLIC)
 def test_public_names(room):
@@ -60,6 +69,16 @@ def test_public_names(room):
     for name in module.__all__:
         value = getattr(module, name)
         assert not callable(value) or value.__doc__, f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("room", BLOCKS)
+def test_names_of_blocks_have_an_example(room):
+    """Under 'Examples:'; tests/test_examples.py runs it, as a reader who has imported torch and the room's names."""
+    module = importlib.import_module(f"pmrf_blocks.{room}")
+    for name in set(module.__all__) - WITHOUT_EXAMPLE:
+        value = getattr(module, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert ">>>" in (value.__doc__ or ""), f"pmrf_blocks.{room}.{name} has no example"
 
 
 def test_import_is_light():
