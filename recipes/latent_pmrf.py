@@ -8,6 +8,8 @@ Trains the Sim-VAE and the estimator first where RUNS holds none of this configu
 one: a folder or hub id in diffusers layout. It ends with a whole pipeline, and prints the line that restores with it.
 """
 
+from dataclasses import replace
+
 from pmrf_blocks.experiments import Flow, Images, Net, launch
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.transformers import HourglassTransformer, Level
@@ -31,8 +33,13 @@ def paper() -> Flow:
         autoencoder=sim_vae.paper(),
         estimator=posterior_mean.paper(),
         source="posterior-mean",  # E(f(y)) (section 3.1)
-        source_noise=0.0,  # none in section 3.1; the release's run is named after 0.1
+        source_noise=0.0,  # none in section 3.1
     )  # fmt: skip
+
+
+def release() -> Flow:
+    """What is known of the release: its Sim-VAE, the noise that its run is named after, a draw of the posterior."""
+    return replace(paper(), autoencoder=sim_vae.release(), source_noise=0.1, sample=True)
 
 
 def small() -> Flow:
@@ -57,23 +64,18 @@ def small() -> Flow:
 
 def debug() -> Flow:
     """Two steps at 32x32."""
-    return Flow(
-        velocity=Net(
-            HourglassTransformer, in_channels=32, patch_size=1, cosine=False, depthwise=True, split="conv",
-            levels=(Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16)), mapping_width=16,
-        ),
+    own, levels = small(), (Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16))
+    return replace(
+        own,
+        velocity=own.velocity.changed(levels=levels, mapping_width=16),
         images=Images("faces256/train", 32, flip=True),
         validation=Images("faces256/val", 32, first=2, held_out=True),
-        train=TrainConfig(
-            steps=2, batch_size=2, lr=5e-4, betas=(0.9, 0.95), ema=0.9999,
-            log_every=1, validate_every=2, checkpoint_every=2, pictures=0, trackers=(),
-        ),
-        groups="single",
+        train=replace(own.train, steps=2, batch_size=2, log_every=1, validate_every=2, checkpoint_every=2),
         autoencoder=sim_vae.debug(),
         estimator=posterior_mean.debug(),
         pair_rounds=1,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

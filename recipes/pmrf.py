@@ -7,6 +7,9 @@ This is PMRF's own training, batches of 256 for 3,850 epochs of FFHQ; the paper'
 table4_methods.py and figure3_convergence.py. It ends with a whole pipeline, and prints the line that restores with it.
 """
 
+from dataclasses import replace
+
+from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.experiments import Flow, Images, Net, launch
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.transformers import HourglassTransformer, Level
@@ -24,14 +27,20 @@ def paper() -> Flow:
         validation=Images("celeba-test/hq", 512, first=64, held_out=True),
         train=TrainConfig(
             steps=3850 * 70_000 // 256, batch_size=256, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, ema=0.9999,
-            precision="bf16", log_every=100, validate_every=10_000, checkpoint_every=5_000, workers=8,
+            clip=None, precision="bf16", log_every=100, validate_every=10_000, checkpoint_every=5_000, workers=8,
         ),
-        groups="single",  # one rate and one weight decay for all parameters, as the release has it
+        groups="single",  # one rate and one weight decay for all parameters, and no clipping, as the release has it
         estimator=posterior_mean.paper(),
         source="posterior-mean",
         source_noise=0.1,
         time="stratified",
     )  # fmt: skip
+
+
+def release() -> Flow:
+    """Its code: an unused embedding of augmentations (160.46 M parameters), JPEG qualities cut off below 100."""
+    own, jpeg = paper(), Net(BlindFaceDegradation, quality=(30, 99))
+    return replace(own, velocity=own.velocity.changed(augmentation=True), degradation=jpeg)
 
 
 def small() -> Flow:
@@ -45,7 +54,7 @@ def small() -> Flow:
         validation=Images("faces256/val", 64, first=2, held_out=True),
         train=TrainConfig(
             steps=1500, batch_size=16, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, ema=0.9999,
-            log_every=150, validate_every=1500, checkpoint_every=1500, pictures=0, trackers=(),
+            clip=None, log_every=150, validate_every=1500, checkpoint_every=1500, pictures=0, trackers=(),
         ),
         groups="single",
         estimator=posterior_mean.small(),
@@ -57,24 +66,17 @@ def small() -> Flow:
 
 def debug() -> Flow:
     """Two steps at 32x32."""
-    return Flow(
-        velocity=Net(
-            HourglassTransformer, in_channels=3, out_channels=3, patch_size=4,
-            levels=(Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16)), mapping_width=16,
-        ),
+    own, levels = small(), (Level(16, 1, head_dim=16), Level(16, 1, "global", head_dim=16))
+    return replace(
+        own,
+        velocity=own.velocity.changed(levels=levels, mapping_width=16),
         images=Images("faces256/train", 32, flip=True),
         validation=Images("faces256/val", 32, first=2, held_out=True),
-        train=TrainConfig(
-            steps=2, batch_size=2, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, ema=0.9999,
-            log_every=1, validate_every=2, checkpoint_every=2, pictures=0, trackers=(),
-        ),
-        groups="single",
+        train=replace(own.train, steps=2, batch_size=2, log_every=1, validate_every=2, checkpoint_every=2),
         estimator=posterior_mean.debug(),
-        source_noise=0.1,
-        time="stratified",
         pair_rounds=1,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

@@ -8,6 +8,8 @@ takes them by --estimator FILE). This trains the same network from the start, by
 mean minimises, with PMRF's optimiser: AdamW, one rate and one weight decay for all parameters.
 """
 
+from dataclasses import replace
+
 from pmrf_blocks.estimators import SwinIR, UNet
 from pmrf_blocks.experiments import Estimator, Images, Net, launch
 from pmrf_blocks.training import TrainConfig
@@ -41,15 +43,14 @@ def small() -> Estimator:
 
 def debug() -> Estimator:
     """Two steps at 32x32."""
-    return Estimator(
+    own = small()
+    return replace(
+        own,
         network=Net(UNet, widths=(8, 16), blocks=(1, 1), unshuffle=4),
         images=Images("faces256/train", 32, flip=True),
         validation=Images("faces256/val", 32, first=2, held_out=True),
-        train=TrainConfig(
-            steps=2, batch_size=2, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, ema=0.9999,
-            log_every=1, validate_every=2, checkpoint_every=2, pictures=0, trackers=(),
-        ),
-    )  # fmt: skip
+        train=replace(own.train, steps=2, batch_size=2, log_every=1, validate_every=2, checkpoint_every=2),
+    )
 
 
 if __name__ == "__main__":

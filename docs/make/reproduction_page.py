@@ -47,7 +47,8 @@ HEAD = """# Paper, release, ours
 
 Made by `python -m docs.make.reproduction_page`; do not edit. Every setting of *Latent Posterior-Mean Rectified Flow*
 (sections 3 and 4, appendices A and B) and of its authors' release, beside the recipes'. The column *ours* is read out
-of the recipes' `paper()`, and *set by* is found in their source.
+of the recipes' `paper()`, and *set by* is found in their source; where a recipe's `release()` (`--scale release`)
+has another value, that one stands beside it.
 
 **The paper's scale was not run here**: no network of these sizes has been trained. What was run are the `small`
 configurations ([results](results/README.md)) and the [model that ships](results/bundled.md). Recipes follow the paper
@@ -106,9 +107,12 @@ def read_settings() -> dict[str, list[Setting]]:
 
 
 @cache
-def root(place: str) -> Any:
-    """What a path begins at: the paper() of a recipe, or one of PLACES."""
-    return PLACES[place] if place in PLACES else importlib.import_module(f"recipes.{place}").paper()
+def root(place: str, scale: str = "paper") -> Any:
+    """What a path begins at: the paper() of a recipe, or one of PLACES; None for a scale that a recipe has not."""
+    if place in PLACES:
+        return PLACES[place]
+    made = getattr(importlib.import_module(f"recipes.{place}"), scale, None)
+    return None if made is None else made()
 
 
 def step(value: Any, name: str) -> Any:
@@ -143,6 +147,15 @@ def ours(setting: Setting) -> Any:
     return follow(root(place), names)
 
 
+def released(setting: Setting) -> str:
+    """How release() of the setting's recipe differs, to be written behind ours; '' where it does not."""
+    place, names = setting.split
+    if place in PLACES or root(place, "release") is None:
+        return ""
+    theirs = follow(root(place, "release"), names)
+    return "" if theirs == ours(setting) else f" (`release()`: `{shown(theirs)}`)"
+
+
 def changed(setting: Setting) -> Any:
     """The holder with the setting's other value; TypeError where it has no such argument, ValueError for a value that
     it does not take."""
@@ -165,7 +178,7 @@ def written(module: str) -> dict[str, set[tuple[str, str]]]:
     tree = ast.parse(Path(inspect.getfile(importlib.import_module(module))).read_text(encoding="utf-8"))
     found: dict[str, set[tuple[str, str]]] = {}
     for function in tree.body:
-        if isinstance(function, ast.FunctionDef) and function.name not in ("small", "debug"):
+        if isinstance(function, ast.FunctionDef) and function.name not in ("release", "small", "debug"):
             calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
             found[function.name] = {pair for call in calls for pair in given(call, importlib.import_module(module))}
     return found
@@ -209,12 +222,16 @@ def shown(value: Any) -> str:
         return f"{value:_}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, Net):  # by what it has of its own
+        default = Net(value.kind).arguments
+        own = ", ".join(f"{name}={shown(x)}" for name, x in value.arguments.items() if x != default[name])
+        return f"{value.kind.__name__}({own})"
     return getattr(value, "__name__", None) or repr(value)
 
 
 def row(setting: Setting) -> str:
     if setting.path:
-        own, where = f"`{shown(ours(setting))}`", set_by(setting)
+        own, where = f"`{shown(ours(setting))}`{released(setting)}", set_by(setting)
     else:
         own, where = setting.own, setting.where
     own += f"; {setting.note}" if setting.note else ""

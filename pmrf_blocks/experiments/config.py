@@ -20,7 +20,7 @@ NEUTRAL = frozenset({
 })  # fmt: skip
 
 # Settings that came later are not told at these values: runs that were finished before are found again.
-UNTOLD = {"degraded": None}
+UNTOLD = {"degraded": None, "horizon": None, "sample": False}
 
 
 def describe(value: Any) -> Any:

@@ -99,6 +99,7 @@ def pipeline_of(flow: Flow, place: Place, *, velocity: nn.Module | None, autoenc
         velocity=velocity,
         size=flow.size,
         source_noise=flow.source_noise,
+        sample=flow.sample,
     )
 
 

@@ -33,13 +33,19 @@ from pmrf_blocks.training.processes import once, world_size
 Recipe = Callable[[], Any]
 
 
-def launch(description: str | None, *, paper: Recipe, small: Recipe, debug: Recipe) -> None:
+def launch(
+    description: str | None, *, paper: Recipe, small: Recipe, debug: Recipe, release: Recipe | None = None
+) -> None:
     """The command line of a recipe: train what it describes at the scale asked for, or make its table or figure."""
     name = Path(inspect.getfile(paper)).stem
     kind = TableArguments if isinstance(paper(), (Table, Figure)) else StageArguments
     arguments: Any = tyro.cli(kind, description=description)
+    scales = {"paper": paper, "release": release, "small": small, "debug": debug}
     with one_line_errors(name):
-        recipe = {"paper": paper, "small": small, "debug": debug}[arguments.scale]()
+        scale = scales[arguments.scale]
+        if scale is None:
+            raise ValueError("--scale release: nothing was published by which this recipe would differ from the paper")
+        recipe: Any = scale()
         if isinstance(recipe, Table):
             recipe = only(recipe, arguments)
         elif isinstance(recipe, Figure):

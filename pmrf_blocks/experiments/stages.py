@@ -123,6 +123,7 @@ class Flow:
             module of one's own, Net(MySource, ...), as those of restoration/sources.py.
         condition: what the velocity sees beside its state: None, 'degraded', 'posterior-mean'.
         source_noise: standard deviation of the noise added to the source.
+        sample: whether the source's latent is drawn from its posterior, not its mode.
         loss: 'rectified' (eq. 3) or 'consistency' (ELIR's consistency flow matching).
         pixel_weight: weight of the squared error of the decoded end of the path (ELIR); costs a decoder pass.
         time: distribution of t in training.
@@ -149,6 +150,7 @@ class Flow:
     groups: str = "single"
     pair_rounds: int = 0
     pair_caches: int = 1
+    sample: bool = False
 
     def __post_init__(self) -> None:
         for name, valid in (("source", SOURCES), ("condition", CONDITIONS), ("loss", LOSSES)):

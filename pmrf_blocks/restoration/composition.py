@@ -22,6 +22,7 @@ def compose(
     autoencoder: Any = None,
     estimator: Any = None,
     latent_estimator: Any = None,
+    sample: bool = False,
     **settings: Any,
 ) -> Pipeline:
     """The pipeline that starts at `source` and sees `condition`: PMRF, LatentPMRF or ELIR where it is one of these.
@@ -31,9 +32,10 @@ def compose(
         condition: one of CONDITIONS.
         autoencoder: whose latents the flow runs in; None: pixels.
         estimator, latent_estimator: what 'posterior-mean' and 'mean-of-latents' are estimated by.
+        sample: latents are drawn from the posterior where a generator is given, as Latents has it.
         settings: Pipeline's velocity, size, source_noise, steps, solver.
 
-    Raises ValueError for a name that is none.
+    Raises ValueError for a name that is none, and for a sample in pixels or of ELIR.
 
     Examples:
         >>> from pmrf_blocks.transformers import HourglassTransformer, Level
@@ -46,11 +48,13 @@ def compose(
     for what, value, valid in (("source", source, SOURCES), ("condition", condition, CONDITIONS)):
         if not isinstance(value, nn.Module) and value not in valid:
             raise ValueError(f"{what} must be one of {', '.join(map(repr, valid))}; got {value!r}")
+    if sample and (autoencoder is None or source == "mean-of-latents"):
+        raise ValueError("sample: there are no latents that this flow starts from a draw of")
     match source, condition, autoencoder:
         case "posterior-mean", None, None:
             return PMRF(estimator=estimator, **settings)
         case "posterior-mean", None, _:
-            return LatentPMRF(autoencoder=autoencoder, estimator=estimator, **settings)
+            return LatentPMRF(autoencoder=autoencoder, estimator=estimator, sample=sample, **settings)
         case "mean-of-latents", None, _:
             return ELIR(autoencoder=autoencoder, latent_estimator=latent_estimator, **settings)
 
@@ -64,7 +68,7 @@ def compose(
         return DegradedSource() if written == "degraded" else NoiseSource()
 
     return Pipeline(
-        space=Pixels() if autoencoder is None else Latents(autoencoder),
+        space=Pixels() if autoencoder is None else Latents(autoencoder, sample),
         source=part(source),
         condition=None if condition is None else part(condition),
         **settings,

@@ -18,6 +18,7 @@ class TrainConfig:
         batch_size: images an update on this process (times the number of processes in all), of which
             accumulate micro-batches are computed one after the other.
         lr: learning rate after the warm-up; final_lr is where 'cosine' ends.
+        horizon: the update at which 'cosine' ends, of a run that leaves off before; None: `steps`.
         warmup_steps, warmup_lr: the first updates run at warmup_lr, constant, as the paper's do; None rises linearly.
         betas, weight_decay, eps: of AdamW.
         clip: largest gradient norm; None does not clip.
@@ -65,6 +66,7 @@ class TrainConfig:
     max_skipped: int = 20
     workers: int = 0
     trackers: tuple[str, ...] = ("tensorboard",)
+    horizon: int | None = None
 
     def __post_init__(self) -> None:
         counts = ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every", "max_skipped")
@@ -76,6 +78,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 0; got {getattr(self, name)}")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        if self.horizon is not None and self.horizon < self.steps:
+            raise ValueError(f"horizon must be at least steps, {self.steps}, or None; got {self.horizon}")
         check_precision(self.precision)
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {SCHEDULES}; got {self.schedule!r}")

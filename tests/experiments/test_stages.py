@@ -173,3 +173,8 @@ def test_validation_of_a_flow_logs_a_distance_of_distributions(place, tmp_path):
     (tmp_path / "inception.pth").write_bytes(b"")
     with pytest.raises(ValueError, match=r"--inception: .*cannot be read"):
         validation_features(tmp_path / "inception.pth", place.device)
+
+
+def test_a_released_flow_starts_from_a_draw(place):
+    flow = replace(latent_pmrf.debug(), sample=True)
+    assert pipeline_of(flow, place, velocity=None, autoencoder=flow.autoencoder.network.build(0)).sample

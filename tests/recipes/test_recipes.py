@@ -16,6 +16,7 @@ from pmrf_blocks.analysis.measurement import SCORES
 from pmrf_blocks.experiments import Figure, Flow, Net, Table, stage_name, trained
 from pmrf_blocks.restoration import LatentPMRF, load_restorer
 from pmrf_blocks.training import PairFolder
+from pmrf_blocks.training.schedule import learning_rate
 from recipes import (
     controlled,
     elir,
@@ -58,6 +59,30 @@ def test_paper_scale_is_the_papers():
     assert flow.groups == pixels.groups == "single"
     for equal in (figure3_convergence.paper().slow[1].train, table4_methods.paper().rows[10].stage.train):
         assert (equal.steps, equal.batch_size) == (flow.train.steps, flow.train.batch_size)
+
+
+def test_releases_differ_from_the_paper_where_it_is_known():
+    paper, release = sim_vae.paper(), sim_vae.release()
+    assert (paper.train.betas, paper.train.weight_decay, paper.train.horizon) == ((0.9, 0.999), 0.0, None)
+    assert release == replace(paper, train=replace(paper.train, betas=(0.9, 0.99), weight_decay=0.01, horizon=200_000))
+    last = release.train.steps - 1
+    assert learning_rate(release.train, last) == pytest.approx(1.55e-5, rel=0.01)
+    assert learning_rate(paper.train, last) == pytest.approx(1e-6, rel=0.01)
+    flow = latent_pmrf.release()
+    assert (flow.source_noise, flow.sample, flow.autoencoder) == (0.1, True, release)
+    assert replace(flow, source_noise=0.0, sample=False, autoencoder=paper) == latent_pmrf.paper()
+    pixels = pmrf.release()
+    assert parameters(pixels.velocity) / 1e6 == pytest.approx(160.46, abs=0.01)
+    assert pixels.degradation.arguments["quality"] == (30, 99)
+    assert pixels.train.clip is pmrf.paper().train.clip is None
+
+
+def test_a_scale_that_a_recipe_has_not_is_refused_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["recipe", "--data", str(tmp_path), "--scale", "release", "--show"])
+    with pytest.raises(SystemExit, match="--scale release: nothing was published"):
+        runpy.run_module("recipes.elir", run_name="__main__")
+    runpy.run_module("recipes.latent_pmrf", run_name="__main__")
+    assert json.loads(capsys.readouterr().out)["sample"] is True
 
 
 def test_networks_have_the_published_sizes():
@@ -188,7 +213,7 @@ def test_tables_and_figures_show_their_configuration(command, recipe):
     assert told["class"] == kind.__name__
     flow = told["rows"][0]["stage"] if kind is Table else told["slow"][1]
     assert flow["velocity"]["mapping_depth"] == 2
-    assert flow["train"]["clip"] == 1.0
+    assert flow["train"]["ema"] == 0.9999
 
 
 def test_what_is_trained_restores(command, tmp_path):

@@ -7,11 +7,22 @@ import numpy as np
 import pytest
 import torch
 from own_parts import BlendedSource
-from small_pipelines import COMPOSITIONS, both_see_the_mean, elir, filled, latent_pmrf, pmrf, unet, vae, velocity
+from small_pipelines import (
+    COMPOSITIONS,
+    SETTINGS,
+    both_see_the_mean,
+    elir,
+    filled,
+    latent_pmrf,
+    pmrf,
+    unet,
+    vae,
+    velocity,
+)
 from torch import nn
 
 from pmrf_blocks.flow import integrate
-from pmrf_blocks.restoration import Latents, Pipeline, Pixels, flow_from_degraded
+from pmrf_blocks.restoration import Latents, Pipeline, Pixels, compose, flow_from_degraded
 from pmrf_blocks.seeding import derive_generator, normal_like
 
 
@@ -46,6 +57,16 @@ def test_every_composition_is_its_stages(name, images):
     assert torch.equal(pipeline(images, seed=3), restored.image)
     pixels = any(hasattr(part, "estimator") for part in (pipeline.source, pipeline.condition))
     assert (restored.posterior_mean is not None) == pixels
+
+
+def test_a_sample_of_the_posterior_is_composed_or_refused():
+    parts = {"autoencoder": vae(), "estimator": unet(), "velocity": velocity(4), **SETTINGS}
+    assert compose("posterior-mean", sample=True, **parts).sample
+    assert compose("degraded", sample=True, **parts).space.sample
+    assert not compose("posterior-mean", **parts).sample
+    for refused in ({"source": "mean-of-latents"}, {"source": "posterior-mean", "autoencoder": None}):
+        with pytest.raises(ValueError, match="sample: there are no latents"):
+            compose(**{**parts, **refused}, sample=True)
 
 
 def test_what_sources_and_conditions_are(images):

@@ -160,6 +160,7 @@ def test_learning_rate():
         ({"accumulate": 3}, "not a multiple"),
         ({"precision": "fp16"}, "precision must be one of"),
         ({"schedule": "step"}, "schedule must be one of"),
+        ({"steps": 10, "horizon": 9}, "horizon must be at least steps, 10, or None; got 9"),
         ({"ema": 1.0}, "ema must be in"),
     ],
 )

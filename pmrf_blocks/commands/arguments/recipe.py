@@ -19,8 +19,9 @@ class Common:
     runs: Path = Path("runs")
     """Where run folders go. A configuration that is finished there is not trained again, and one that was broken off
     goes on where it stopped."""
-    scale: Literal["paper", "small", "debug"] = "paper"
-    """'paper' is the paper's own; 'small' the same, smaller, on a CPU, in minutes to hours; 'debug' in seconds."""
+    scale: Literal["paper", "release", "small", "debug"] = "paper"
+    """'paper' is the paper's own; 'release' what its authors published, in the recipes where that differs; 'small' the
+    same, smaller, on a CPU, in minutes to hours; 'debug' in seconds."""
     vgg19: Path | None = None
     """torchvision's vgg19 weights (vgg19-dcbb9e9d.pth), for the paper's perceptual loss."""
     inception: Path | None = None
