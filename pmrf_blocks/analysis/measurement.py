@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -21,13 +21,17 @@ from pmrf_blocks.analysis.paired import image_draws
 from pmrf_blocks.metrics import frechet_distance, mmd_rbf, psnr, ssim
 from pmrf_blocks.seeding import derive_generator
 
+if TYPE_CHECKING:
+    from pmrf_blocks.analysis.further import FurtherScores
+
 SHOWN = 8  # images that are kept to be seen
 MMD_SCALE = 1000.0
 
 
 @dataclass(frozen=True)
 class Score:
-    """How a score is printed, which way is better, and how many bootstrap samples its time allows."""
+    """How a score is printed, with a star where it is a stand-in, which way is better, and how many bootstrap samples
+    its time allows."""
 
     label: str
     digits: int
@@ -38,23 +42,22 @@ class Score:
 SCORES = {
     "psnr": Score("PSNR, dB", 2, True),
     "ssim": Score("SSIM", 3, True),
-    "feature_distance": Score("feature distance", 2, False),
-    "fd": Score("FD", 1, False, draws=100),
-    "mmd": Score("MMD", 1, False),
+    "feature_distance": Score("feature distance*", 2, False),
+    "fd": Score("FD-Lite0*", 1, False, draws=100),
+    "mmd": Score("MMD-Lite0*", 1, False),
 }
-# Scores that need a package and a file: measured where they are given.
-FURTHER = {"niqe": Score("NIQE", 3, False)}
 
 
 @dataclass(frozen=True)
 class Measurement:
     """Of one set of images: `scores`, means by name; `per_image` by name, (R, N); `features` (R, N, D); `pictures`
-    uint8, the first images."""
+    uint8, the first images; `measured_by`, networks and packages behind further scores."""
 
     scores: dict[str, float]
     per_image: dict[str, Tensor]
     features: Tensor
     pictures: Tensor
+    measured_by: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path, **facts: Any) -> None:
         """PATH.json with the scores, image by image too, and `facts`; PATH.safetensors with the rest."""
@@ -63,7 +66,8 @@ class Measurement:
         save_file(tensors, path.with_suffix(".safetensors"))
         images = {name: values.tolist() for name, values in self.per_image.items()}
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({**facts, "scores": self.scores, "per_image": images}) + "\n", encoding="utf-8")
+        told = {**facts, "scores": self.scores, "per_image": images, "measured_by": self.measured_by}
+        temporary.write_text(json.dumps(told) + "\n", encoding="utf-8")
         temporary.replace(path)
 
     @classmethod
@@ -71,7 +75,8 @@ class Measurement:
         """What save() wrote."""
         told, tensors = json.loads(path.read_text(encoding="utf-8")), load_file(path.with_suffix(".safetensors"))
         images = {name: torch.tensor(values, dtype=torch.float64) for name, values in told["per_image"].items()}
-        return cls(told["scores"], images, tensors["features"].float(), tensors["pictures"])
+        features, by = tensors["features"].float(), told.get("measured_by", {})
+        return cls(told["scores"], images, features, tensors["pictures"], by)
 
 
 @dataclass
@@ -105,16 +110,13 @@ class Reference:
     Arguments:
         clean: (N, 3, H, W) in [0, 1].
         extractor: images (B, 3, H, W) to features (B, D).
-        further: scores of FURTHER, by name: images (B, 3, H, W) in [0, 1] to a number each, (B,).
+        further: what is measured beside SCORES.
     """
 
     def __init__(
-        self,
-        clean: Tensor,
-        extractor: Callable[[Tensor], Tensor],
-        further: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+        self, clean: Tensor, extractor: Callable[[Tensor], Tensor], further: FurtherScores | None = None
     ) -> None:
-        self.clean, self.extractor, self.further = clean, extractor, dict(further or {})
+        self.clean, self.extractor, self.further = clean, extractor, further
 
     @cached_property
     def features(self) -> Tensor:
@@ -129,19 +131,26 @@ class Reference:
     def measure(self, images: Tensor, target: Tensor) -> Measurement:
         """SCORES of images (R N, 3, H, W) in [0, 1] against their targets; as sets they are compared with the
         originals, one degradation after the other."""
+        further, sets = ({}, {}) if self.further is None else self.further(images, target)
         features = self.extractor(images).unflatten(0, (-1, len(self.clean)))
         per_image = {
             "psnr": psnr(images, target),
             "ssim": ssim(images, target),
             "feature_distance": (features - self.features).norm(dim=2).flatten(),
-            **{name: score(images) for name, score in self.further.items()},
+            **further,
         }
         per_image = {name: own.double().unflatten(0, features.shape[:2]) for name, own in per_image.items()}
         scores = {name: float(values.mean()) for name, values in per_image.items()}
         everyone = torch.arange(len(self.clean))
         for name in ("fd", "mmd"):
             scores[name] = self.distance(name, features, everyone)
-        return Measurement(scores, per_image, features, (images[:SHOWN] * 255.0).round().to(torch.uint8))
+        by = {} if self.further is None else self.further.identities
+        pictures = (images[:SHOWN] * 255.0).round().to(torch.uint8)
+        return Measurement({**scores, **sets}, per_image, features, pictures, by)
+
+    def has(self, own: Measurement) -> bool:
+        """Whether a measurement holds all that measure() gives."""
+        return self.further is None or self.further.has(own)
 
     def distance(self, name: str, features: Tensor, chosen: Tensor) -> float:
         """'fd' or 'mmd' of the chosen images' features (R, N, D) from the originals', mean over R."""

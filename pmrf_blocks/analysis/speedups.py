@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pmrf_blocks.analysis.convergence import Curve, speedup
-from pmrf_blocks.analysis.measurement import SCORES
+from pmrf_blocks.analysis.measurement import SCORES, Score
 from pmrf_blocks.analysis.paired import holm, p_value
 from pmrf_blocks.plotting import new_figure
 
@@ -122,13 +122,16 @@ def draw_curves(slow: str, fast: str, curves: Curves) -> Figure:
     return canvas
 
 
-def point_rows(label: str, curve: dict[int, list[Point]]) -> list[str]:
-    """Mean and spread over seeds at every step."""
+def point_rows(label: str, curve: dict[int, list[Point]], columns: Mapping[str, Score]) -> list[str]:
+    """Mean and spread over seeds of these columns at every step."""
     rows = []
     for points in zip(*curve.values()):
         cells = []
-        for name, score in SCORES.items():
-            values = [point.scores[name] for point in points]
+        for name, score in columns.items():
+            values = [point.scores[name] for point in points if name in point.scores]
+            if not values:
+                cells.append("not run")
+                continue
             sd = f" ± {statistics.stdev(values):.{score.digits}f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.{score.digits}f}{sd}")
         seconds = statistics.mean(point.seconds for point in points)

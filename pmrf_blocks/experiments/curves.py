@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pmrf_blocks.analysis.measurement import SCORES
+from pmrf_blocks.analysis.further import columns, notes
 from pmrf_blocks.analysis.speedups import Curves, Point, draw_curves, point_rows, speed_up_lines
 from pmrf_blocks.experiments.config import describe, stage_name
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.fitting import pipeline_of, train_flow
-from pmrf_blocks.experiments.pages import CREDITS, FEATURES, NO_VERDICT, Made, header, scale_line
+from pmrf_blocks.experiments.pages import CREDITS, NO_VERDICT, Made, header, scale_line
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import Flow, Images, with_seed
 from pmrf_blocks.experiments.tables import measure
@@ -124,12 +124,14 @@ def write_figure(figure: Figure, curves: Curves, starts: Curves, faces: FaceSet,
     said = [NO_VERDICT] if made.scale == "debug" else speed_up_lines(figure.slow[0], figure.fast[0], curves, starts)
     text = header(figure.title, made, faces, seeds, figure.about)
     text += ["Trained here:", "", *(f"- {label}: {scale_line(flow)}" for label, flow in figure.flows), ""]
-    heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in SCORES.values()]
+    scores = columns(point.scores for curve in curves.values() for points in curve.values() for point in points)
+    heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in scores.values()]
     text += [f"| | steps | s | {' | '.join(heads)} |", "|---" * (3 + len(heads)) + "|"]
     for label, curve in curves.items():
-        text += point_rows(label, starts.get(label, {})) + point_rows(label, curve)
+        text += point_rows(label, starts.get(label, {}), scores) + point_rows(label, curve, scores)
     text += ["", "Step 0 is what the flow starts from, decoded, without its noise."] if starts else []
-    text += ["", FEATURES, "", f"![curves]({figure.name}.png)", "", "## Does the paper's claim show at this scale?", ""]
+    text += ["", *notes(faces.reference.further), "", f"![curves]({figure.name}.png)", ""]
+    text += ["## Does the paper's claim show at this scale?", ""]
     text += [
         f"{figure.claim} The paper: {figure.paper}. The speed-up is read off the curves as the paper reads its "
         f"own: what {figure.slow[0]} needs for its last score over what {figure.fast[0]} needs for the same.",

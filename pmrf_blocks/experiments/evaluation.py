@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pmrf_blocks.analysis.further import FurtherScores
 from pmrf_blocks.analysis.measurement import Measurement, Reference
 from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.experiments.fitting import degradation_of
@@ -17,15 +18,13 @@ from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import Images
 from pmrf_blocks.metrics import efficientnet_lite0_features
-from pmrf_blocks.metrics.iqa import NIQE_BLOCK, IQAMetric, niqe_blocks
-from pmrf_blocks.metrics.weights import Unavailable
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out
 from pmrf_blocks.restoration.spaces import from_signed, to_signed
 
 
 class FaceSet:
-    """N held-out faces; decoded, degraded and described by features once. `niqe` is the file of NIQE's parameters,
-    where it is to be measured too: ValueError where it cannot be.
+    """N held-out faces; decoded, degraded and described by features once. `further` are FurtherScores' arguments,
+    where more than SCORES is to be measured.
 
     Blind faces are the published inputs where the set has them. Otherwise every image has `degradation_seeds`
     degradations of its own: of a set that has it as many times, as degrade_held_out() makes them. ValueError for
@@ -39,7 +38,7 @@ class FaceSet:
         *,
         limit: int | None = None,
         degradation_seeds: int = 1,
-        niqe: str | None = None,
+        further: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
         dataset = place.images(images)
@@ -52,8 +51,8 @@ class FaceSet:
         self.inputs = f"restored from the published inputs in {images.degraded}"
         if self.published is None:
             self.inputs = f"{degradation_seeds} degradation(s) each, made here"
-        self.niqe = ""  # what measures it, where it is measured
-        self.reference = Reference(clean, self.features, {} if niqe is None else {"niqe": self._niqe(niqe, clean)})
+        more = None if further is None else FurtherScores(clean, device=self.device, **further)
+        self.reference = Reference(clean, self.features, more)
         # What find_part() held out of another folder are not the faces of that name.
         named = isinstance(images.folder, Net) or (place.data / images.folder).exists()
         self.folder, self.seeds = images.name if named else f"{place.data.name}-held-out", degradation_seeds
@@ -80,17 +79,6 @@ class FaceSet:
     def features(self, images: Tensor) -> Tensor:
         return torch.cat([self.extractor(part.to(self.device)).cpu() for part in images.split(BATCH)])
 
-    def _niqe(self, file: str, clean: Tensor) -> Callable[[Tensor], Tensor]:
-        """NIQE of images (B, 3, H, W) in [0, 1] through pyiqa, with the parameters in `file`."""
-        if niqe_blocks(*clean.shape[-2:]) < 2:
-            raise ValueError(f"NIQE needs images of two blocks of {NIQE_BLOCK} pixels; these have {clean.shape[-1]}")
-        try:
-            metric = IQAMetric("niqe", weights={"niqe": file}, device=torch.device(self.device))
-        except Unavailable as error:
-            raise ValueError(f"NIQE cannot be measured: {error}") from None
-        self.niqe = metric.identity
-        return lambda images: torch.cat([metric(part.to(self.device)).cpu() for part in images.split(BATCH)])
-
     def degraded(self, written: str | Net) -> tuple[Tensor, Tensor]:
         """(degraded, target), (R N, 3, H, W): all images for the first degradation seed, then for the next."""
         name = str(written)
@@ -107,7 +95,7 @@ class FaceSet:
         """The measurement in PATH.json; of the (images, targets) that `make` gives, and written there, where it is
         not."""
         found = Measurement.load(path) if path.exists() else None
-        if found is None or not self.reference.further.keys() <= found.per_image.keys():
+        if found is None or not self.reference.has(found):
             self.reference.measure(*make()).save(path)
             found = Measurement.load(path)
         return found

@@ -189,8 +189,11 @@ def with_finished(arguments: Common, stage: Any) -> Any:
 
 def faces_of(arguments: TableArguments, place: Place, recipe: Table | Figure) -> FaceSet:
     images = recipe.faces if arguments.on is None else replace(recipe.faces, folder=arguments.on, degraded=None)
-    seeds = arguments.degradation_seeds
-    return FaceSet(place, images, limit=arguments.limit, degradation_seeds=seeds, niqe=arguments.niqe)
+    seeds, weights = arguments.degradation_seeds, dict(given.partition("=")[::2] for given in arguments.metric_weights)
+    if arguments.inception is not None:
+        weights.setdefault("inception", str(arguments.inception))
+    further = {"metrics": arguments.metrics, "weights": weights, "papers": arguments.scale == "paper"}
+    return FaceSet(place, images, limit=arguments.limit, degradation_seeds=seeds, further=further)
 
 
 def made_by(arguments: TableArguments, name: str) -> Made:
@@ -198,11 +201,12 @@ def made_by(arguments: TableArguments, name: str) -> Made:
     clean."""
     line = f"python -m recipes.{name} --data DIR --scale {arguments.scale}"
     line += f" --seeds {' '.join(map(str, arguments.seeds))}"
-    for option in ("on", "autoencoder", "estimator", "niqe", "limit"):
+    for option in ("on", "autoencoder", "estimator", "inception", "limit"):
         if getattr(arguments, option) is not None:
             line += f" --{option} {getattr(arguments, option)}"
-    if arguments.methods:
-        line += f" --methods {shlex.join(arguments.methods)}"
+    for option in ("methods", "metrics", "metric_weights"):
+        if getattr(arguments, option):
+            line += f" --{option.replace('_', '-')} {shlex.join(getattr(arguments, option))}"
     if arguments.degradation_seeds > 1:
         line += f" --degradation-seeds {arguments.degradation_seeds}"
     folder = arguments.output or arguments.runs / "pages"

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from pmrf_blocks.analysis.measurement import FURTHER, SCORES, Results
+from pmrf_blocks.analysis.further import FURTHER, columns, notes
+from pmrf_blocks.analysis.measurement import SCORES, Results
 from pmrf_blocks.analysis.verdicts import RULE, verdicts
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.evaluation import FaceSet
@@ -19,12 +20,6 @@ from pmrf_blocks.experiments.tables import PARTS, Row, Table
 from pmrf_blocks.restoration import comparison
 from pmrf_blocks.training.environment import describe_environment
 
-FEATURES = (
-    "FD, MMD (biased, times 1000, the originals' median distance as kernel width) and the mean distance between an "
-    "image's features and its original's are on EfficientNet-Lite0 features: an offline stand-in for Inception, "
-    "DINOv2 and LPIPS, whose weights must be downloaded. Compare them within this page only, never with the paper's "
-    "columns; FD over so few images is biased upwards, alike for every row."
-)
 CREDITS = {
     "faces256/test": "The faces are photographs of real people, never trained on: DeBruine, L. (2022). webmorphR.stim "
     "(CC BY 4.0).",
@@ -79,18 +74,17 @@ def run_line(stage: Any) -> str:
 def part_table(part: str, rows: Sequence[Row], results: Results) -> list[str]:
     """One part's Markdown table: ours with the spread over seeds, then the paper's columns; these alone where nothing
     was run."""
-    columns = list(dict.fromkeys(label for row in rows for label in row.paper.get(part, {})))
-    had = {name for (own, _), seeds in results.measured.items() if own == part for one in seeds.values()
-           for name in one.scores}  # fmt: skip
-    scores = {name: score for name, score in {**SCORES, **FURTHER}.items() if had and (name in SCORES or name in had)}
+    theirs = list(dict.fromkeys(label for row in rows for label in row.paper.get(part, {})))
+    found = [seeds.values() for (own, _), seeds in results.measured.items() if own == part]
+    scores = columns(one.scores for seeds in found for one in seeds)
     heads = [f"{score.label} {'↑' if score.higher else '↓'}" for score in scores.values()]
-    heads = [*(["seeds", *heads] if scores else []), *(f"paper: {label}" for label in columns)]
+    heads = [*(["seeds", *heads] if scores else []), *(f"paper: {label}" for label in theirs)]
     lines = [*([] if scores else ["Not run here.", ""]), f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
     for row in rows:
-        theirs = [f"{row.paper[part][c]:g}" if c in row.paper.get(part, {}) else "" for c in columns]
+        paper = [f"{row.paper[part][c]:g}" if c in row.paper.get(part, {}) else "" for c in theirs]
         spreads = {name: results.spread(part, row.label, name) for name in scores}
         if any(spreads.values()) or row.paper.get(part):
-            lines.append(f"| {' | '.join([row.label, *score_cells(spreads), *theirs])} |")
+            lines.append(f"| {' | '.join([row.label, *score_cells(spreads), *paper])} |")
     return lines if heads else ["Not run here."]
 
 
@@ -158,8 +152,7 @@ def markdown(table: Table, results: Results, faces: FaceSet, made: Made) -> str:
         text += ["Trained here:", "", *(f"- {kind}" for kind in kinds), ""]
     for part in table.parts:
         text += [f"## {PARTS[part]}", "", *part_table(part, table.rows, results), ""]
-    text += [f"NIQE needs no reference: {faces.niqe}.", ""] if faces.niqe else []
-    text += [FEATURES, "", "## Do the paper's claims show at this scale?", ""]
+    text += [*notes(faces.reference.further), "", "## Do the paper's claims show at this scale?", ""]
     text += [*claim_lines(table, results, faces, made.scale), ""]
     missing = missing_lines(table, results)
     if missing:
@@ -211,7 +204,7 @@ def record(table: Table, results: Results, faces: FaceSet, made: Made) -> dict[s
         "inputs": faces.inputs,
         "environment": {name: value for name, value in environment.items() if name != "command"},
         "torch": torch.__version__,
-        **({"niqe": faces.niqe} if faces.niqe else {}),
+        "measured_by": faces.reference.further.identities if faces.reference.further else {},
         "scores": scores,
         "errors": results.errors,
         "paper": {row.label: row.paper for row in table.rows},

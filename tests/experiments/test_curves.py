@@ -84,7 +84,7 @@ def test_a_speed_up_that_is_none_is_said():
     curves = {"PMRF": {0: slow}, "Latent-PMRF": {0: fast}}
     starts = {"Latent-PMRF": {0: curve(10.0)}}
     lines = speed_up_lines("PMRF", "Latent-PMRF", curves, starts)
-    assert lines[0] == "- FD: **shows in the one seed that was run**: 1.50 times in steps, 1.50 times in time."
+    assert lines[0] == "- FD-Lite0*: **shows in the one seed that was run**: 1.50 times in steps, 1.50 times in time."
     lines = speed_up_lines("PMRF", "Latent-PMRF", {"PMRF": {0: fast}, "Latent-PMRF": {0: slow}}, starts)
     assert all("**does not show**" in line for line in lines)
     lines = speed_up_lines("PMRF", "Latent-PMRF", curves, {"Latent-PMRF": {0: curve(5.0)}})

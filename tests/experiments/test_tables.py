@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.launch import TableArguments, make_table, only
 from pmrf_blocks.experiments.pages import NO_VERDICT, Made, markdown
 from pmrf_blocks.experiments.tables import run_table
+from pmrf_blocks.metrics.registry import EXTRACTORS, Extractor
 from pmrf_blocks.training.environment import clean_commit
 from recipes import controlled, source_study, table1_vaes, table2_architecture, table3_channels, table4_methods
 
@@ -90,6 +92,39 @@ def test_methods_of_others_are_rows_by_their_files(arguments, runs, tmp_path):
     assert "24.9861" in text
 
 
+def of_the_bundled_mean(size):
+    """A table of one row that trains nothing."""
+    debug = table4_methods.debug()
+    row = replace(debug.rows[0], stage=replace(debug.rows[0].stage, published="bundled"))
+    return replace(debug, rows=(row,), claims=(), faces=replace(debug.faces, size=size))
+
+
+def test_the_papers_metrics_are_asked_for_at_the_papers_scale(arguments, monkeypatch):
+    def create_metric(name, **options):
+        raise OSError("no network")
+
+    def pooled(weights, device):
+        return Extractor("dinov2, made up", lambda images: images.mean((2, 3)))
+
+    monkeypatch.setitem(sys.modules, "pyiqa", SimpleNamespace(create_metric=create_metric, __version__="0.0"))
+    monkeypatch.setitem(EXTRACTORS, "dinov2", pooled)
+    table = of_the_bundled_mean(64)
+    page = make_table(table, replace(arguments, scale="paper"), "table4_methods")
+    text = page.read_text()
+    assert "| FD-DINOv2 ↓ | MMD-DINOv2 ↓ |" in text
+    assert "- FD-DINOv2: dinov2, made up." in text
+    assert "Columns with a star are stand-ins." in text
+    assert "- Not measured: FID: give the file pt_inception" in text
+    assert "MUSIQ: pyiqa could not build musiq (OSError: no network)" in text
+    assert "| posterior mean | 1 | " in text
+    (told,) = json.loads(page.with_suffix(".json").read_text())["scores"].values()
+    assert told["0"]["fd_dinov2"] >= 0
+    assert "Not measured" not in make_table(table, replace(arguments, scale="small"), "table4_methods").read_text()
+    given = replace(arguments, scale="small", inception=Path("none.pth"))
+    with pytest.raises(ValueError, match=r"FID cannot be measured: no such file: none\.pth"):
+        make_table(table, given, "table4_methods")
+
+
 def test_niqe_is_a_column_where_its_parameters_are_given(arguments, tmp_path, monkeypatch):
     calls = []
 
@@ -100,21 +135,21 @@ def test_niqe_is_a_column_where_its_parameters_are_given(arguments, tmp_path, mo
     monkeypatch.setitem(sys.modules, "pyiqa", SimpleNamespace(create_metric=create_metric, __version__="0.0"))
     file = tmp_path / "niqe.mat"
     file.write_bytes(b"parameters")
-    with pytest.raises(ValueError, match="NIQE needs images of two blocks of 96 pixels; these have 32"):
-        make(table4_methods, replace(arguments, niqe=str(file)))
-    debug = table4_methods.debug()
-    row = replace(debug.rows[0], stage=replace(debug.rows[0].stage, published="bundled"))
-    table = replace(debug, rows=(row,), claims=(), faces=replace(debug.faces, size=192))
+    with pytest.raises(ValueError, match="NIQE cannot be measured: needs two blocks of 96x96 pixels"):
+        make(table4_methods, replace(arguments, metric_weights=(f"niqe={file}",)))
+    calls.clear()
+    table = of_the_bundled_mean(192)
     made = make_table(table, arguments, "table4_methods")
     assert "NIQE" not in made.read_text()
-    page = make_table(table, replace(arguments, niqe=str(file)), "table4_methods")  # measured again, for what lacks
+    given = replace(arguments, metric_weights=(f"niqe={file}",))  # measured again, for what lacks
+    page = make_table(table, given, "table4_methods")
     assert calls == [("niqe", {"pretrained_model_path": str(file)})]
-    assert "| MMD ↓ | NIQE ↓ |" in page.read_text()
-    assert "NIQE needs no reference: pyiqa 0.0, niqe, weights " in page.read_text()
+    assert "| MMD-Lite0* ↓ | NIQE ↓ |" in page.read_text()
+    assert "- NIQE: pyiqa 0.0, niqe, weights " in page.read_text()
     record = json.loads(page.with_suffix(".json").read_text())
     (seeds,) = record["scores"].values()
     assert 0 < seeds["0"]["niqe"] < 1
-    assert record["niqe"].startswith("pyiqa 0.0, niqe, weights ")
+    assert record["measured_by"]["niqe"].startswith("pyiqa 0.0, niqe, weights ")
 
 
 @pytest.mark.parametrize(

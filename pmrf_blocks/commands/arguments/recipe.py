@@ -92,9 +92,13 @@ class TableArguments(Common):
     """Networks of other projects as rows of table 4, LABEL=FILE: any checkpoint that spandrel reads (GFP-GAN,
     RestoreFormer, SwinIR, RRDB; CodeFormer with spandrel_extra_arches). Beside the paper's numbers, where the table has
     that label."""
-    niqe: str | None = None
-    """File of NIQE's parameters (niqe_modelparameters.mat, or basicsr's niqe_pris_params.npz): tables measure NIQE too,
-    of images of 96x192 pixels or more. Needs pmrf-blocks[iqa]."""
+    metrics: tuple[str, ...] = ()
+    """Measure these too (ms_ssim, lpips, dists, deg, lmd, musiq, q_align, clip_iqa, niqe, fid, fd_dinov2, mmd_dinov2,
+    deg_dlib, ...), as `evaluate` names them. At the paper's scale the paper's are measured unasked, wherever their
+    weights are at hand; the page says what is not."""
+    metric_weights: tuple[str, ...] = ()
+    """Published files, NAME=FILE, as `evaluate --weights` takes them (arcface, awing, inception, dinov2, niqe, lpips,
+    ...): what they are for is measured."""
     minutes: float = math.inf
     """Begin nothing more after so many minutes, and write the page with what there is."""
     save_images: bool = False
