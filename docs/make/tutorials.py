@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[1] / "tutorials"
@@ -74,9 +75,10 @@ def notebook(cells: Sequence[Cell]) -> str:
 
 
 def run(cells: Sequence[Cell], name: str = "tutorial") -> list[Output]:
-    """Run the cells in order, in an empty folder; an error names `name` and its line."""
+    """Run the cells in order, in an empty folder, by one thread: networks this small lose by more, and much on a busy
+    machine. An error names `name` and its line."""
     names: dict[str, Any] = {"__name__": "tutorial"}
-    with _own_folder():
+    with _own_folder(), _one_thread():
         return [_run_cell(cell, names, name) if cell.code else Output() for cell in cells]
 
 
@@ -97,6 +99,16 @@ def _run_cell(cell: Cell, names: dict[str, Any], name: str) -> Output:
         value.save(picture, "PNG")
         return Output(printed.getvalue(), picture.getvalue())
     return Output(printed.getvalue() + ("" if value is None else f"{value!r}\n"))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

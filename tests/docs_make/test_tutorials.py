@@ -25,7 +25,7 @@ def test_the_notebook_is_the_page(path):
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_the_tutorial_runs(path, one_thread):
+def test_the_tutorial_runs(path):
     cells = json.loads(path.with_suffix(".ipynb").read_text())["cells"]
     outputs = run([_cell(cell) for cell in cells], path.name)
     assert any(output.text for output in outputs)
