@@ -39,7 +39,7 @@ PUBLIC = {
     "faces": "build_detector crop_face DETECTORS Detector DetectorUnavailable Face FaceTracker feathered_mask "
     "find_faces paste_face similarity Tone warp",
     "training": "AutoencoderTask fit FlowTask latent_statistics LatentMeanTask PairDataset "
-    "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_pairs",
+    "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_degraded write_pairs DegradedImages",
     "experiments": "Autoencoder CELEBA_TEST Claim config_hash Decoder describe Diffusion Estimator Figure Flow "
     "Images LatentEstimator launch Net Place Release Row stage_name Table trained with_seed",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_grid draw_plane "

@@ -76,8 +76,10 @@ def train(stage: Any, arguments: StageArguments, name: str) -> str:
             raise ValueError(f"--stage {arguments.stage} builds on {', '.join(missing)}: train that first")
         trained(part, place)
         return str(place.folder(part))
-    for part in stage_parts(stage).values():
-        trained(part, place)
+    whole = (stage.decoder, stage.mean, stage.flow, stage.pixel) if isinstance(stage, Release) else (stage,)
+    for part in whole:
+        if part is not None and not finished(part, place):
+            trained(part, place)  # and what it builds on
     if not isinstance(stage, (Flow, Release)):
         return str(place.folder(stage))
     folder = arguments.weights or place.folder(stage) / "pipeline"
@@ -179,7 +181,7 @@ def with_finished(arguments: Common, stage: Any) -> Any:
         return replace(stage, published=arguments.estimator) if fits else stage
     changes = {
         name: with_finished(arguments, getattr(stage, name))
-        for name in ("estimator", "latent_estimator", "flow", "pixel")
+        for name in ("estimator", "latent_estimator", "mean", "flow", "pixel")
         if getattr(stage, name, None) is not None
     }
     if arguments.autoencoder is not None and getattr(stage, "autoencoder", None) is not None:

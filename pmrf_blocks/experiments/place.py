@@ -6,17 +6,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset
+
 from pmrf_blocks.data import DataError, ImageDataset, IterableImages, MapImages
 from pmrf_blocks.data.folders import find_images
 from pmrf_blocks.data.framing import Framing
 from pmrf_blocks.data.split import find_part
-from pmrf_blocks.experiments.config import stage_name
+from pmrf_blocks.degradations import build_degradation
+from pmrf_blocks.experiments.config import config_hash, stage_name
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.stages import Images, Stage
 from pmrf_blocks.images import shown
 from pmrf_blocks.images.names import without_suffix
-from pmrf_blocks.training import TrainConfig
-from pmrf_blocks.training.processes import world_size
+from pmrf_blocks.training import TrainConfig, write_degraded
+from pmrf_blocks.training.processes import once, world_size
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,16 @@ class Place:
         paths = [own[without_suffix(path.name)] for path in sharp]
         return ImageDataset(paths, size=images.size, keep=images.size <= 192)
 
+    def degraded(self, images: Images, degradation: str | Net, *, counted: bool = False) -> Dataset:
+        """What is trained on to restore: the images, to be degraded at every step, or pairs that are made here."""
+        if not images.degradations:
+            return self.images(images, counted=counted)
+        path = self.runs / f"degraded-{config_hash((images, degradation))}.npy"
+        rounds, workers = images.degradations, self.changes.get("workers", 0)
+        sets = self.images(images), degradation_of(degradation)
+        once(lambda: write_degraded(path, *sets, rounds=rounds, workers=workers), self.device)
+        return write_degraded(path, *sets, rounds=rounds)
+
     def config(self, train: TrainConfig) -> TrainConfig:
         """The run's settings on this process: a recipe's batch is that of all processes together."""
         world = world_size()
@@ -88,3 +101,8 @@ def made(maker: Net, images: Images, *, counted: bool) -> MapImages | IterableIm
         )
     framing = Framing(images.size, images.crop, images.flip)
     return found.framed(framing) if isinstance(found, IterableImages) else found.framed(framing, images.first)
+
+
+def degradation_of(written: str | Net) -> Any:
+    """The degradation that a stage names."""
+    return written.build(0) if isinstance(written, Net) else build_degradation(written)

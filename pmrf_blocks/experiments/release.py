@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from pmrf_blocks.training.summary import PROVENANCE, describe_data, run_summary
 
 # Which network of a pipeline is which part. A saved autoencoder has the encoder that the flow was trained on, whatever
 # became of its decoder, so it stands for the part 'autoencoder'.
-NETWORKS = {"autoencoder": "autoencoder", "estimator": "estimator", "latent_estimator": "latent_estimator",
-            "flow": "velocity", "pixel": "pixel/velocity"}  # fmt: skip
+NETWORKS = {"autoencoder": "autoencoder", "estimator": "estimator", "mean": "estimator",
+            "latent_estimator": "latent_estimator", "flow": "velocity", "pixel": "pixel/velocity"}  # fmt: skip
 
 
 def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
@@ -36,7 +37,8 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
         networks = networks_of(pipeline)
     else:
         velocity = stage.flow.velocity.load(place.folder(stage.flow) / MODEL)
-        pipeline = pipeline_of(stage.flow, place, velocity=velocity, autoencoder=trained(stage.decoder, place))
+        flow = replace(stage.flow, estimator=stage.mean or stage.flow.estimator)
+        pipeline = pipeline_of(flow, place, velocity=velocity, autoencoder=trained(stage.decoder, place))
         pixel = trained(stage.pixel, place)
         pipeline.steps = pixel.steps = stage.steps
         pipeline.save_pretrained(folder, dtype=torch.float16)
@@ -76,10 +78,17 @@ def adopt(pipeline: str | Path, stage: Any, place: Place) -> None:
     """Give each part of a stage that RUNS has nothing of the network in `pipeline` ('bundled', a folder or a hub id),
     with what is known of how it was trained."""
     folder = BUNDLED if str(pipeline) == "bundled" else locate(pipeline)
-    known = read_json(folder / PROVENANCE)["stages"]
-    for role, part in stage_parts(stage).items():
+    known, parts = read_json(folder / PROVENANCE)["stages"], stage_parts(stage)
+    for role, part in parts.items():
         run, network = place.folder(part), NETWORKS.get(role)
-        if network is not None and not run.exists() and (folder / network).is_dir():
+        if run.exists():
+            continue
+        if (
+            role == "estimator" and "mean" in parts
+        ):  # what the flow was trained on is not in the folder: its story alone
+            run.mkdir(parents=True)
+            (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n", encoding="utf-8")
+        elif network is not None and (folder / network).is_dir():
             shutil.copytree(folder / network, run / MODEL)
             (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n", encoding="utf-8")
             print(f"{role}: taken from {folder / network}", file=sys.stderr)

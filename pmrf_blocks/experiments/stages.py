@@ -28,6 +28,8 @@ class Images:
         degraded: folder of published degraded images, one of each image's name: tables and figures restore these where
             the degradation is the blind-face one.
         held_out: which images of a folder stand in where the data folder is a plain one: those held out, or all others.
+        degradations: so many of each image are made beforehand, by all processors, and kept in RUNS; 0: a fresh one at
+            every step. An accelerator learns faster than it degrades.
     """
 
     folder: str | Net
@@ -37,6 +39,7 @@ class Images:
     flip: bool = False
     held_out: bool = False
     degraded: str | None = None
+    degradations: int = 0
 
     @property
     def name(self) -> str:
@@ -188,12 +191,14 @@ class Diffusion(Flow):
 @dataclass(frozen=True)
 class Release:
     """A model to give away: Latent-PMRF, whose images another decoder draws, and PMRF in pixels for comparison; both
-    restore in `steps` Euler steps where they are not told."""
+    restore in `steps` Euler steps where they are not told. `mean` is the estimator that Latent-PMRF ships with and
+    restores from, where that is not the one that its flow was trained on; PMRF shares it."""
 
     flow: Flow
     decoder: Decoder
     pixel: Flow
     steps: int = 25
+    mean: Estimator | None = None
 
 
 Stage = Autoencoder | Decoder | Estimator | LatentEstimator | Flow | Release
@@ -205,7 +210,7 @@ def stage_parts(stage: Any, role: str | None = None) -> dict[str, Any]:
     """A stage and the stages that it is built of, by what they are there for ('pixel': a release's second flow), in
     an order in which they can be trained."""
     parts: dict[str, Any] = {}
-    for name in ("autoencoder", "estimator", "latent_estimator", "decoder", "flow", "pixel"):
+    for name in ("autoencoder", "estimator", "latent_estimator", "decoder", "mean", "pixel", "flow"):
         inner = getattr(stage, name, None)
         if inner is not None:
             parts |= stage_parts(inner, name)

@@ -14,7 +14,7 @@ def run_summary(run: Path) -> dict[str, Any]:
 
     A stage that was taken from elsewhere brings its own.
     """
-    if (run / PROVENANCE).is_file():
+    if (run / PROVENANCE).is_file() and not (run / "stats.jsonl").exists():
         return json.loads((run / PROVENANCE).read_text(encoding="utf-8"))
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     lines = [json.loads(line) for line in (run / "stats.jsonl").read_text(encoding="utf-8").splitlines()]
