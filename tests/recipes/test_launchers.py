@@ -51,7 +51,8 @@ def test_both_launchers_train_the_same(image_folders, tmp_path):
     runs = tmp_path / "torchrun"
     pipeline = launched(TORCHRUN, image_folders, runs)
     trained = [path.parent for path in runs.glob("*/stats.jsonl")]
-    assert sorted(run.name.split("-")[0] for run in trained) == ["autoencoder", "decoder", "estimator", "flow", "flow"]
+    kinds = ["autoencoder", "decoder", "estimator", "estimator", "flow", "flow"]
+    assert sorted(run.name.split("-")[0] for run in trained) == kinds
     for run in trained:
         assert json.loads((run / "config.json").read_text())["environment"]["processes"] == 2
         lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
