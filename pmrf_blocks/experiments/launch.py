@@ -49,6 +49,7 @@ def launch(
         if isinstance(recipe, Table):
             recipe = only(recipe, arguments)
         elif isinstance(recipe, Figure):
+            refuse_of_tables(arguments)
             slow, fast = ((label, with_finished(arguments, flow)) for label, flow in recipe.flows)
             recipe = replace(recipe, slow=slow, fast=fast)
         else:
@@ -132,6 +133,13 @@ def only(table: Table, arguments: TableArguments) -> Table:
         raise ValueError("--autoencoder: the rows of this table differ in their autoencoders")
     rows = [replace(row, stage=row.stage and with_finished(arguments, row.stage)) for row in rows]
     return with_methods(replace(table, rows=tuple(rows)), arguments.methods)
+
+
+def refuse_of_tables(arguments: TableArguments) -> None:
+    """ValueError for what a figure would pass over in silence: it has two curves, and both make the speed-up."""
+    for name in ("rows", "parts", "methods", "save_images"):
+        if getattr(arguments, name):
+            raise ValueError(f"--{name.replace('_', '-')}: this recipe is a figure, and that is for tables")
 
 
 def chosen(arguments: StageArguments, stage: Any) -> Any:

@@ -8,7 +8,7 @@ from pmrf_blocks.analysis.speedups import Point, speed_up, speed_up_lines
 from pmrf_blocks.experiments import Images, trained, with_seed
 from pmrf_blocks.experiments.curves import piece_folders, run_curve
 from pmrf_blocks.experiments.evaluation import FaceSet
-from pmrf_blocks.experiments.launch import TableArguments, make_figure
+from pmrf_blocks.experiments.launch import TableArguments, make_figure, refuse_of_tables
 from pmrf_blocks.experiments.release import write_pipelines
 from recipes import figure3_convergence, pmrf
 
@@ -101,3 +101,11 @@ def test_seeds_that_differ_leave_a_speed_up_undecided():
     unlike = {0: curve(8.0, 6.0, 4.0), 1: curve(8.9, 8.8, 6.0), 2: curve(8.9, 7.0, 5.9)}
     lines = speed_up_lines("PMRF", "Latent-PMRF", {"PMRF": slow, "Latent-PMRF": unlike}, starts)
     assert all("**undecided, within the spread over seeds**" in line for line in lines)
+
+
+@pytest.mark.parametrize("given", [{"rows": ("PMRF",)}, {"parts": ("source",)}, {"save_images": True}])
+def test_what_is_for_tables_is_refused(tmp_path, given):
+    (name,) = given
+    with pytest.raises(ValueError, match=f"--{name.replace('_', '-')}: this recipe is a figure"):
+        refuse_of_tables(TableArguments(tmp_path, **given))
+    refuse_of_tables(TableArguments(tmp_path))
