@@ -9,36 +9,43 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import re
-import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pmrf_blocks.arguments import check_arguments
 from pmrf_blocks.construction import plan
-from pmrf_blocks.json_files import read_json_object
+from pmrf_blocks.hub import locate as locate
+from pmrf_blocks.hub import upload
 from pmrf_blocks.messages import first_line, short
 from pmrf_blocks.variants import from_path, import_path, is_path
-from pmrf_blocks.whole_files import write_bytes, write_json
+from pmrf_blocks.weight_files import (
+    CONFIG,
+    WeightsError,
+    find_weights,
+    header_of,
+    read_weights,
+    write_weights,
+)
+from pmrf_blocks.weight_files import (
+    WEIGHTS as WEIGHTS,
+)
+from pmrf_blocks.weight_files import (
+    read_json as read_json,
+)
+from pmrf_blocks.weight_files import (
+    read_pickle as read_pickle,
+)
+from pmrf_blocks.weight_files import (
+    read_safetensors as read_safetensors,
+)
+from pmrf_blocks.whole_files import write_json
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 Network = TypeVar("Network", bound="Pretrained")
 Built = TypeVar("Built", bound=nn.Module)
-
-
-# What weights may be stored in, by the names of safetensors; all else passes for integers.
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-
-
-class WeightsError(ValueError):
-    """A weight file that is missing, damaged, or made for another network."""
 
 
 def plain_class(kind: type) -> type:
@@ -78,50 +85,6 @@ def check_keys(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) 
 
 def _in_line(name: str) -> str:
     return name if name.isprintable() and len(name) < 300 else short(name)
-
-
-def read_safetensors(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of one .safetensors file on the CPU; WeightsError where it is missing or damaged."""
-    if not Path(path).is_file():
-        raise WeightsError(f"weight file {path} not found")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weight file {path} is damaged or not safetensors: {error}") from None
-
-
-def read_header(path: Path) -> dict[str, Tensor]:
-    """Names, shapes and types of a .safetensors file as tensors without memory; WeightsError as read_safetensors()."""
-    if not path.is_file():
-        raise WeightsError(f"weight file {path} not found")
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            return {
-                name: torch.empty(one.get_shape(), dtype=DTYPES.get(one.get_dtype(), torch.uint8), device="meta")
-                for name, one in slices.items()
-            }
-    except (SafetensorError, OSError, RuntimeError, OverflowError, MemoryError) as error:
-        raise WeightsError(f"weight file {path} is damaged or not safetensors: {error}") from None
-
-
-def read_pickle(path: str | Path) -> Mapping[str, Any]:
-    """Content by name of a file that torch.save wrote (.pth, .ckpt, .bin), on the CPU.
-
-    Read with weights_only=True: a pickle that holds anything but weights and plain values is refused, none of its
-    code runs. WeightsError where it is missing, damaged, refused, or holds no names.
-    """
-    if Path(path).exists() and not Path(path).is_file():  # a pipe would keep the reader waiting
-        raise WeightsError(f"{path} is not a file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError(f"weight file {path} not found") from None
-    except Exception as error:  # pickle's and zip's errors are many
-        raise WeightsError(f"{path} is not a file of weights alone: {first_line(error)}") from None
-    if not isinstance(content, Mapping):
-        raise WeightsError(f"{path} holds a {type(content).__name__}, not weights by name")
-    return content
 
 
 def build_network(make: Callable[[], Built], state_dict: Mapping[str, Tensor], *, config: Path, weights: Path) -> Built:
@@ -176,8 +139,14 @@ class Pretrained:
 
         cls.__init__ = recording  # type: ignore[method-assign]
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(
+        self, folder: str | Path, *, variant: str | None = None, max_shard_bytes: int | None = None
+    ) -> None:
         """Write config.json and model.safetensors into `folder`, which is created.
+
+        Arguments:
+            variant: such as 'fp16', for model.fp16.safetensors; weights are written in the type that they have.
+            max_shard_bytes: writes several files of at most this size, and their list.
 
         ValueError where an argument is a class or function that cannot be imported by a path.
         """
@@ -185,9 +154,7 @@ class Pretrained:
         described = {name: _named(value) for name, value in self.config.items() if name not in self.RUNTIME}
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {key: value.contiguous() for key, value in self.state_dict().items()}
-        # Not save_file(): it makes files that their owner alone can read, useless where a package is shared.
-        write_bytes(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+        write_weights(folder, self.state_dict(), variant=variant, max_shard_bytes=max_shard_bytes)
         config = {"class": plain_class(type(self)).__name__, **described}
         write_json(folder / CONFIG, config)
 
@@ -196,14 +163,20 @@ class Pretrained:
         cls: type[Network],
         path_or_repo: str | Path,
         *,
+        variant: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
         device: str | torch.device = "cpu",
         trusted_modules: Collection[str] = (),
     ) -> Network:
         """The network in a folder or of a hub id, in eval mode; WeightsError says what is missing or damaged.
 
+        Weights may be in shards, and under diffusers' file names. `variant`, such as 'fp16', takes those of
+        model.fp16.safetensors. `revision`, `token` and `local_files_only` are for the hub (hub.locate()).
         `trusted_modules` names modules or packages outside pmrf_blocks whose code config.json may import and run.
         """
-        folder = locate(path_or_repo)
+        folder = locate(path_or_repo, revision=revision, token=token, local_files_only=local_files_only)
         config = read_json(folder / CONFIG)
         named = config.pop("class", cls.__name__)
         if named != cls.__name__:
@@ -215,49 +188,22 @@ class Pretrained:
         except ValueError as error:
             raise WeightsError(f"{folder / CONFIG}: {error}") from None
         make = cast("Callable[[], nn.Module]", functools.partial(cls, **arguments))
-        check_plan(make, read_header(folder / WEIGHTS), config=folder / CONFIG, weights=folder / WEIGHTS)
-        state_dict = read_safetensors(folder / WEIGHTS)
-        model = build_network(make, state_dict, config=folder / CONFIG, weights=folder / WEIGHTS)
+        weights = find_weights(folder, variant)
+        check_plan(make, header_of(weights), config=folder / CONFIG, weights=weights)
+        model = build_network(make, read_weights(weights), config=folder / CONFIG, weights=weights)
         return cast("Network", model.to(device))
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> None:
-        """Upload what save_pretrained writes; `options` go to huggingface_hub's upload_folder."""
-        from huggingface_hub import create_repo, upload_folder
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            create_repo(repo_id, exist_ok=True)
-            upload_folder(repo_id=repo_id, folder_path=folder, **options)
-
-
-def locate(path_or_repo: str | Path, *, patterns: Sequence[str] = ("*.json", "*.safetensors")) -> Path:
-    """A local folder, or the snapshot of a hub id 'owner/name' (the files that match `patterns` alone).
-
-    A folder on the disk is never the hub: a Path is no hub id, and neither is a string whose first part is a folder
-    here. Else a stranger who takes the name of a missing folder would be loaded. WeightsError where nothing is found.
-    """
-    path = Path(path_or_repo).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise WeightsError(f"{path} is a file; a model is a folder with {CONFIG}, or a hub id")
-    name = str(path_or_repo)
-    if isinstance(path_or_repo, Path) or ".." in name or HUB_ID.fullmatch(name) is None:
-        raise WeightsError(f"no folder {path}, and not a hub id (owner/name) either")
-    if Path(path.parts[0]).exists():
-        raise WeightsError(f"no folder {path} in {path.parts[0]}, which is a folder here and not the hub's")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(patterns)))
-    except Exception as error:  # the hub's errors are many: network, authorisation, absence
-        reason = first_line(error)
-        raise WeightsError(f"cannot get {path_or_repo} from the hub: {reason}") from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; WeightsError where it is missing or damaged."""
-    return read_json_object(path, WeightsError)
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        private: bool | None = None,
+        message: str = "Upload model",
+    ) -> None:
+        """Upload what save_pretrained() writes to 'owner/name'; arguments and errors are hub.upload()'s."""
+        upload(self.save_pretrained, repo_id, revision=revision, token=token, private=private, message=message)
 
 
 def _plain(value: Any) -> Any:

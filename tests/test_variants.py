@@ -107,7 +107,7 @@ def test_a_script_s_own_class_says_where_to_move_it(monkeypatch):
         ("os:system", (), r"code outside pmrf_blocks.* pass trusted_modules=\('os',\)"),
         ("my_blocks:MyNorm", ("my",), r"pass trusted_modules=\('my_blocks',\)"),
         ("pmrf_blocks_evil:Norm", (), "code outside pmrf_blocks"),
-        ("pmrf_blocks.pretrained:tempfile", (), "is not a class or function of"),
+        ("pmrf_blocks.pretrained:functools", (), "is not a class or function of"),
         ("pmrf_blocks.pretrained:locate", (), "is not a class or function of"),  # no layer: no stranger's to call
         ("pmrf_blocks.pretrained:nn.Module", (), "is not an import path"),
         ("pmrf_blocks.autoencoders.norms:nothing", (), "cannot be imported"),

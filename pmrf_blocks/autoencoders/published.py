@@ -142,8 +142,8 @@ def rename(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def save_diffusers(model: SimVAE, folder: str | Path, *, kind: str = KL) -> None:
     """Write a folder that diffusers loads as AutoencoderKL.
 
-    With kind='AutoencoderKLSim' one for the code of the paper's release: diffusers has no such class, and would load it
-    at random values. Raises ValueError where that class cannot hold the network, and says what differs.
+    With kind='AutoencoderKLSim' one for the code of the paper's release: diffusers has no such class, and
+    refuses the folder. Raises ValueError where that class cannot hold the network, and says what differs.
 
     Examples:
         >>> import tempfile
@@ -158,6 +158,8 @@ def save_diffusers(model: SimVAE, folder: str | Path, *, kind: str = KL) -> None
     config = describe(model, kind)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if kind != KL:  # no class of diffusers: naming no block of its own stops it, where it would load random values
+        config["down_block_types"] = [kind]
     weights = dict(model.state_dict())
     if kind == KL:
         weights = {re.sub(r"\b(down|up)sampler\.", r"\1samplers.0.", key): value for key, value in weights.items()}

@@ -1,0 +1,104 @@
+"""The Hugging Face hub: a model's folder there brought to this machine, and a folder here uploaded."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pmrf_blocks.messages import first_line
+from pmrf_blocks.weight_files import CONFIG, WeightsError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def hub() -> Any:
+    """The module huggingface_hub, imported when it is first needed; WeightsError says how to install it."""
+    try:
+        return importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise WeightsError("the hub needs the package huggingface_hub: pip install huggingface_hub") from None
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a string can be a hub id, 'owner/name'."""
+    return ".." not in name and HUB_ID.fullmatch(name) is not None
+
+
+def locate(
+    path_or_repo: str | Path,
+    *,
+    patterns: Sequence[str] = ("*.json", "*.safetensors"),
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """A local folder, or the snapshot of a hub id 'owner/name' (the files that match `patterns` alone).
+
+    Arguments:
+        revision: of the hub: a branch, a tag or a commit; its main branch unless given.
+        token: of the hub, for private models; True takes the one that is stored on this machine, False none.
+        local_files_only: take what was downloaded before, and do not ask the hub.
+
+    A folder on the disk is never the hub, and the last three mean nothing to it: a Path is no hub id, and neither is a
+    string whose first part is a folder here. Else a stranger who takes the name of a missing folder would be loaded.
+    WeightsError where nothing is found.
+    """
+    path = Path(path_or_repo).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise WeightsError(f"{path} is a file; a model is a folder with {CONFIG}, or a hub id")
+    name = str(path_or_repo)
+    if isinstance(path_or_repo, Path) or not is_hub_id(name):
+        raise WeightsError(f"no folder {path}, and not a hub id (owner/name) either")
+    if Path(path.parts[0]).exists():
+        raise WeightsError(f"no folder {path} in {path.parts[0]}, which is a folder here and not the hub's")
+    package = hub()
+    options = {"revision": revision, "token": token, "local_files_only": local_files_only}
+    try:
+        return Path(package.snapshot_download(name, allow_patterns=list(patterns), **options))
+    except Exception as error:  # the hub's errors are many: network, authorisation, absence
+        reason = first_line(error)
+        at = f" at revision {revision}" if revision else ""
+        where = "among what was downloaded before" if local_files_only else "from the hub"
+        raise WeightsError(f"cannot get {path_or_repo}{at} {where}: {reason}") from None
+
+
+def upload(
+    write: Callable[[Path], None],
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    private: bool | None = None,
+    message: str = "Upload model",
+) -> None:
+    """Upload to 'owner/name' of the hub, which is created if need be, what `write` puts into an empty folder.
+
+    Everything is written before the hub is asked for anything. Files of other names that are there stay.
+
+    Arguments:
+        revision: a branch, which is created if need be; the main branch unless given.
+        token: of the hub; the one that is stored on this machine unless given.
+        private: whether a model that is created is hidden from others; the hub's own default unless given.
+        message: of the commit.
+
+    Raises WeightsError, in one line, for what is no hub id, and for what the hub refuses.
+    """
+    if not is_hub_id(repo_id):
+        raise WeightsError(f"repo_id must be owner/name; got {repo_id!r}")
+    package = hub()
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder))
+        try:
+            api = package.HfApi(token=token)
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            if revision is not None:
+                api.create_branch(repo_id, branch=revision, exist_ok=True)
+            api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
+        except Exception as error:  # as in locate()
+            raise WeightsError(f"cannot upload to {repo_id} of the hub: {first_line(error)}") from None
