@@ -40,7 +40,7 @@ def test_weights_are_small_and_described(bundled):
     for word in ("Data", "Licence", "Recipe", "Steps", "Hours", "Hardware", "PSNR", "MMD"):
         assert word.lower() in card.lower()
     provenance = json.loads((BUNDLED / "provenance.json").read_text())
-    assert set(provenance["stages"]) == {"autoencoder", "estimator", "decoder", "flow", "pixel"}
+    assert set(provenance["stages"]) == {"autoencoder", "mean", "estimator", "decoder", "flow", "pixel"}
     assert all(stage["steps"] >= 1000 for stage in provenance["stages"].values())
     assert isinstance(bundled, LatentPMRF)
     assert isinstance(load_restorer("bundled-pixel"), PMRF)
@@ -58,7 +58,7 @@ def face_of_the_astronaut(size):
 
 
 def test_what_it_makes_of_a_photograph_stays(bundled):
-    """Every 16th pixel as it was when the model was first released, plain and optimized (whose bits were these)."""
+    """Every 16th pixel as it was when the model was released, plain and optimized (whose bits were these)."""
     expected = torch.from_numpy(np.load(Path(__file__).with_name("restored_astronaut.npy")))
     photograph = face_of_the_astronaut(bundled.size)
     for restorer in (bundled, load_restorer("bundled", optimize=True)):
