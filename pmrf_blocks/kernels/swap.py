@@ -85,8 +85,8 @@ def optimize(model: nn.Module, *, triton: bool = False) -> Report:
     later see what they would have seen. Training is right, but not faster: the gains are those of inference.
 
     Arguments:
-        triton: take the Triton kernels too, for models on CUDA. They have run in Triton's interpreter alone, on no
-            GPU: compare results before you rely on them.
+        triton: take the Triton kernels too, for models on CUDA. They passed their tests on one kind of GPU (H200),
+            untuned: compare speed and results before you rely on them.
 
     Returns what was replaced and what was left alone. ImportError where `triton` is asked for and cannot be had.
     """
