@@ -39,7 +39,8 @@ comparison. `pmrf-blocks restore` and `LatentPMRF.from_pretrained("bundled")` ta
 
 Trying the toolkit, restoring small aligned face crops (blur, noise, low resolution, JPEG), and tests. It was trained
 for a few CPU hours, its flow for minutes of an accelerator, on a few thousand synthetic faces: it is no match for
-models trained on FFHQ, and details that it adds are invented. Do not identify people by them. `--posterior-mean-only` gives the estimate of least error.
+models trained on FFHQ, and details that it adds are invented. Do not identify people by them.
+`--posterior-mean-only` gives the estimate of least error.
 
 ## Data and licences
 
