@@ -20,47 +20,48 @@ from pmrf_blocks.transformers import HourglassTransformer, Level
 def paper() -> Release:
     """The configuration whose weights are in the package."""
     held_out = Images("faces256/val", 128, held_out=True)
-    shaken = Images("faces256/train", 134, crop=128, flip=True)  # more variety of scale and place than aligned crops
+    faces = "faces256/train+photo-faces"
+    shaken = Images(faces, 134, crop=128, flip=True)  # more variety of scale and place than aligned crops
+    degraded = replace(shaken, degradations=48)
     train = TrainConfig(
-        steps=6000, batch_size=16, lr=5e-4, schedule="cosine", final_lr=1e-6, warmup_steps=200, ema=0.999,
-        precision="fp32",
+        steps=6000, batch_size=128, lr=6e-4, schedule="cosine", final_lr=1e-6, warmup_steps=300, ema=0.999,
+        precision="bf16", validate_every=10_000,
     )  # fmt: skip
     autoencoder = Autoencoder(
-        network=Net(SimVAE, 32, channels=(32, 64, 128, 160), blocks_per_level=1, middle_blocks=2),
-        images=(Images("faces256/train", 128, crop=64, flip=True), Images("photos", 192, crop=64, flip=True)),
-        faces=Images("faces256/train", 128, flip=True),
+        network=Net(SimVAE, 32, channels=(32, 64, 128, 160), blocks_per_level=1, middle_blocks=2, residual=True),
+        images=(shaken, Images("photos", 192, crop=128, flip=True)),
+        faces=Images(faces, 128, flip=True),
         validation=held_out,
-        train=replace(train, steps=5000, lr=4e-4, weight_decay=0.01),
-        perceptual="efficientnet-lite1", perceptual_weight=0.05, kl_weight=1e-6,
+        train=replace(train, steps=4000, batch_size=64, lr=5e-4, weight_decay=0.01),
+        perceptual="efficientnet-lite1", perceptual_weight=0.05, kl_weight=1e-7,
     )  # fmt: skip
     unet = Net(UNet, widths=(64, 128, 192), blocks=(2, 3, 3), unshuffle=4)
-    estimator = Estimator(network=unet, images=shaken, validation=held_out, train=train)
-    again = replace(train, steps=2000, lr=2e-4, weight_decay=0.01)
-    decoder = Decoder(autoencoder, again, perceptual="efficientnet-lite1", perceptual_weight=0.2)
+    estimator = Estimator(network=unet, images=degraded, validation=held_out, train=train)
+    again = replace(train, steps=1000, batch_size=64, lr=2e-4, weight_decay=0.01)
+    decoder = Decoder(autoencoder, again, perceptual="efficientnet-lite1", perceptual_weight=0.1)
     flow = Flow(
         velocity=Net(
             HourglassTransformer, in_channels=32, patch_size=1, depthwise=True, cosine=False, mapping_width=128,
             # At 16x16 a 7x7 window costs a CPU as much as the rest of the layer: convolutions mix there.
             levels=(Level(192, 3, attention="none"), Level(256, 4, attention="global")),
         ),
-        images=shaken,
+        images=degraded,
         validation=held_out,
-        train=replace(train, steps=4000, batch_size=32, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
+        train=replace(train, batch_size=256, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
         groups="k-diffusion",  # the mapping network at a third of the rate; weight decay on projections alone
         autoencoder=autoencoder,
         estimator=estimator,
         source_noise=0.025,
-        pair_rounds=6,
-        pair_caches=3,
+        pair_rounds=1,
     )  # fmt: skip
     pixel = Flow(
         velocity=Net(
             HourglassTransformer, in_channels=3, patch_size=4, mapping_width=128,
             levels=(Level(128, 1), Level(192, 4, attention="global")),
         ),
-        images=shaken,
+        images=degraded,
         validation=held_out,
-        train=replace(train, steps=3000, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
+        train=replace(train, steps=6000, batch_size=64, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
         groups="k-diffusion",
         estimator=estimator,
         source_noise=0.1,
@@ -83,7 +84,9 @@ def debug() -> Release:
         validation=held_out,
         train=short,
         perceptual="none",
+        kl_weight=1e-7,
     )
+    faces = replace(faces, degradations=2)
     estimator = Estimator(Net(UNet, widths=(8, 16), blocks=(1, 1), unshuffle=2), faces, held_out, short)
     latent = Net(HourglassTransformer, in_channels=4, patch_size=1, cosine=False, depthwise=True, mapping_width=32,
                  levels=levels)  # fmt: skip

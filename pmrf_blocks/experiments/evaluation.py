@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from pmrf_blocks.analysis.measurement import Measurement, Reference
-from pmrf_blocks.experiments.fitting import degradation_of
 from pmrf_blocks.experiments.networks import Net
-from pmrf_blocks.experiments.place import Place
+from pmrf_blocks.experiments.place import Place, degradation_of
 from pmrf_blocks.experiments.stages import Images
 from pmrf_blocks.metrics import efficientnet_lite0_features
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out

@@ -12,11 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from pmrf_blocks.autoencoders import load_autoencoder
 from pmrf_blocks.data import JoinedDataset
-from pmrf_blocks.degradations import build_degradation
 from pmrf_blocks.estimators import load_swinir_weights
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.networks import Net
-from pmrf_blocks.experiments.place import Place
+from pmrf_blocks.experiments.place import Place, degradation_of
 from pmrf_blocks.experiments.stages import Autoencoder, Decoder, Estimator, Flow, LatentEstimator, Stage
 from pmrf_blocks.losses import perceptual_loss
 from pmrf_blocks.restoration import BUNDLED, Latents, Pipeline
@@ -90,11 +89,6 @@ def pipeline_of(flow: Flow, place: Place, *, velocity: nn.Module | None, autoenc
     )
 
 
-def degradation_of(written: str | Net) -> Any:
-    """The degradation that a stage names."""
-    return written.build(0) if isinstance(written, Net) else build_degradation(written)
-
-
 def run_stage(stage: Any, task: Task, dataset: Dataset, place: Place, **options: Any) -> nn.Module:
     """Train a stage's task in its run folder; the network with averaged weights. `options` are fit()'s."""
     validation = (stage.autoencoder if isinstance(stage, Decoder) else stage).validation
@@ -138,14 +132,14 @@ def train_decoder(stage: Decoder, place: Place) -> None:
 
 def train_estimator(stage: Estimator, place: Place) -> None:
     task = PosteriorMeanTask(stage.network.build(stage.train.seed), degradation_of(stage.degradation))
-    keep(run_stage(stage, task, place.images(stage.images), place), stage, place)
+    keep(run_stage(stage, task, place.degraded(stage.images, stage.degradation), place), stage, place)
 
 
 def train_latent_estimator(stage: LatentEstimator, place: Place) -> None:
     space = Latents(trained(stage.autoencoder, place))
     network = stage.network.build(stage.train.seed)
     task = LatentMeanTask(network, space, degradation=degradation_of(stage.degradation))
-    keep(run_stage(stage, task, place.images(stage.images), place), stage, place)
+    keep(run_stage(stage, task, place.degraded(stage.images, stage.degradation), place), stage, place)
 
 
 def train_flow(
@@ -185,12 +179,12 @@ def train_flow(
 
 def flow_data(flow: Flow, pipeline: Pipeline, place: Place, cache: int) -> Dataset:
     """Images, or pairs that are computed beforehand: number `cache` of the flow's caches."""
-    images, degradation = place.images(flow.images), degradation_of(flow.degradation)
+    images, degradation = place.degraded(flow.images, flow.degradation), degradation_of(flow.degradation)
     if not flow.pair_rounds:
         return images
     options: dict[str, Any] = {
         "rounds": flow.pair_rounds, "seed": cache, "precision": flow.train.precision,
-        "workers": place.config(flow.train).workers, "device": place.device,
+        "workers": place.config(flow.train).workers, "device": place.device, "batch_size": flow.train.batch_size,
     }  # fmt: skip
     if place.pair_folder is None:
         return OneCache(precompute_pairs(pipeline, degradation, images, **options), flow.pair_caches)

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset
+
 from pmrf_blocks.data import ImageDataset
 from pmrf_blocks.data.split import find_part
-from pmrf_blocks.experiments.config import stage_name
+from pmrf_blocks.degradations import build_degradation
+from pmrf_blocks.experiments.config import config_hash, stage_name
+from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.stages import Images, Stage
-from pmrf_blocks.training import TrainConfig
-from pmrf_blocks.training.processes import world_size
+from pmrf_blocks.training import TrainConfig, write_degraded
+from pmrf_blocks.training.processes import once, world_size
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,24 @@ class Place:
         dataset.decoded = self.decoded.setdefault(key, dataset.decoded)
         return dataset
 
+    def degraded(self, images: Images, degradation: str | Net) -> Dataset:
+        """What is trained on to restore: the images, to be degraded at every step, or pairs that are made here."""
+        if not images.degradations:
+            return self.images(images)
+        path = self.runs / f"degraded-{config_hash((images, degradation))}.npy"
+        rounds, workers = images.degradations, self.changes.get("workers", 0)
+        sets = self.images(images), degradation_of(degradation)
+        once(lambda: write_degraded(path, *sets, rounds=rounds, workers=workers), self.device)
+        return write_degraded(path, *sets, rounds=rounds)
+
     def config(self, train: TrainConfig) -> TrainConfig:
         """The run's settings on this process: a recipe's batch is that of all processes together."""
         world = world_size()
         if train.batch_size % world:
             raise ValueError(f"a batch of {train.batch_size} cannot be shared out among {world} processes")
         return replace(train, batch_size=train.batch_size // world, **self.changes)
+
+
+def degradation_of(written: str | Net) -> Any:
+    """The degradation that a stage names."""
+    return written.build(0) if isinstance(written, Net) else build_degradation(written)

@@ -23,6 +23,8 @@ class Images:
         first: how many of them, in the order of their names; None takes all.
         flip: mirror half of the samples.
         held_out: which images stand in where the data folder is a plain one: those held out, or all others.
+        degradations: so many of each image are made beforehand, by all processors, and kept in RUNS; 0: a fresh one at
+            every step. An accelerator learns faster than it degrades.
     """
 
     folder: str
@@ -31,6 +33,7 @@ class Images:
     first: int | None = None
     flip: bool = False
     held_out: bool = False
+    degradations: int = 0
 
 
 @dataclass(frozen=True)

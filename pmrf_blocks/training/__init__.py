@@ -32,6 +32,7 @@ export.py       the network that a run ends with
 """
 
 from pmrf_blocks.training.config import TrainConfig
+from pmrf_blocks.training.degraded_images import DegradedImages, write_degraded
 from pmrf_blocks.training.errors import TrainingError
 from pmrf_blocks.training.flow_tasks import FlowTask, LatentMeanTask
 from pmrf_blocks.training.loop import fit
@@ -51,5 +52,6 @@ __all__ = [
     "fit",
     "latent_statistics",
     "precompute_pairs",
+    "write_degraded",
     "write_pairs",
 ]

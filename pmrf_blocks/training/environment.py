@@ -61,7 +61,8 @@ def clean_commit(allow_dirty: bool) -> str:
 
 
 def git_revision() -> str | None:
-    """Commit of the checkout that holds this package; None where it is installed without one."""
+    """Commit of the checkout that holds this package. A copy without one may be told by PMRF_BLOCKS_REVISION what it is
+    a copy of; else None."""
     folder = Path(__file__).resolve().parents[2]
     try:
         run = subprocess.run(
@@ -69,5 +70,5 @@ def git_revision() -> str | None:
             capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get("PMRF_BLOCKS_REVISION")
     return run.stdout.strip() or None

@@ -14,7 +14,7 @@ from pmrf_blocks.metrics import psnr
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.seeding import derive_generator
-from pmrf_blocks.training.tasks import Degradation, Examined, LossAndParts, Task, degrade, to_unit
+from pmrf_blocks.training.tasks import Degradation, Examined, LossAndParts, Pixels, Task, degrade, to_unit
 
 LOSSES = ("rectified", "consistency")
 GROUPS = ("single", "k-diffusion")
@@ -22,8 +22,9 @@ Features = Callable[[Tensor], Tensor]
 Ends = tuple[Tensor, Tensor, Tensor | None]
 
 
-def flow_ends(pipeline: Pipeline, degradation: Degradation, pixels: Tensor, generator: torch.Generator) -> Ends:
-    """(x0 without noise, x1, condition or None): what a flow is trained between, of uint8 images (B, 3, H, W)."""
+def flow_ends(pipeline: Pipeline, degradation: Degradation | None, pixels: Pixels, generator: torch.Generator) -> Ends:
+    """(x0 without noise, x1, condition or None): what a flow is trained between, of uint8 images (B, 3, H, W), or of
+    pairs (degraded, target) of them."""
     degraded, clean = degrade(degradation, pixels, generator)
     x0, condition = pipeline.start(degraded, generator=generator, check=False)
     return x0, pipeline.target(clean), condition
@@ -32,8 +33,8 @@ def flow_ends(pipeline: Pipeline, degradation: Degradation, pixels: Tensor, gene
 class FlowTask(Task):
     """Trains the velocity of a pipeline between its source and its target; validation restores with the pipeline.
 
-    A batch is uint8 images (B, 3, H, W), which are degraded on the fly, or pairs computed before: (x0, x1) or
-    (x0, x1, condition), as precompute_pairs() makes them.
+    A batch is uint8 images (B, 3, H, W), which are degraded on the fly, such images degraded before, (degraded,
+    target), or pairs of ends computed before: (x0, x1) or (x0, x1, condition), as precompute_pairs() makes them.
 
     Arguments:
         pipeline: its velocity is trained, all else stays as it is. The noise on x0 is the pipeline's source_noise.
@@ -141,9 +142,7 @@ class FlowTask(Task):
         return [{"weight_decay": weight_decay, **group} for group in own.param_groups(lr)]
 
     def _ends(self, batch: Any, generator: torch.Generator) -> Ends:
-        if isinstance(batch, Tensor):
-            if self.degradation is None:
-                raise ValueError("images are trained on with a degradation; without one, a batch is (x0, x1)")
+        if isinstance(batch, Tensor) or batch[0].dtype == torch.uint8:
             return flow_ends(self.pipeline, self.degradation, batch, generator)
         x0, x1, *condition = batch
         return x0, x1, condition[0] if condition else None
@@ -166,9 +165,7 @@ class LatentMeanTask(Task):
     def forward(self, batch: Any, generator: torch.Generator) -> LossAndParts:
         space: Any = self._held[0]
         with torch.no_grad():
-            if isinstance(batch, Tensor):
-                if self.degradation is None:
-                    raise ValueError("images are trained on with a degradation; without one, a batch is (x0, x1)")
+            if isinstance(batch, Tensor) or batch[0].dtype == torch.uint8:
                 degraded, clean = degrade(self.degradation, batch, generator)
                 batch = space.encode(degraded, generator=generator), space.encode(clean)
             x0, x1 = batch

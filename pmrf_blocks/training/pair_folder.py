@@ -83,7 +83,7 @@ class PairFolder(Dataset[tuple[Tensor, ...]]):
 def write_pairs(
     folder: str | Path,
     pipeline: Pipeline,
-    degradation: Degradation,
+    degradation: Degradation | None,
     dataset: Dataset,
     *,
     rounds: int,

@@ -18,7 +18,7 @@ from pmrf_blocks.seeding import derive_generator, derive_seed
 from pmrf_blocks.training.flow_tasks import flow_ends
 from pmrf_blocks.training.interruption import leave_signals_to_parent
 from pmrf_blocks.training.precision import bfloat16_where, check_precision
-from pmrf_blocks.training.processes import processes
+from pmrf_blocks.training.processes import processes, to_device
 from pmrf_blocks.training.resuming import describe_dataset
 from pmrf_blocks.training.tasks import Degradation
 
@@ -80,7 +80,7 @@ class PairMaker:
     """
 
     pipeline: Pipeline
-    degradation: Degradation
+    degradation: Degradation | None
     dataset: Dataset
     rounds: int
     seed: int
@@ -128,8 +128,7 @@ class PairMaker:
         for start, batch in zip(starts, loader):
             generator = derive_generator(self.seed, "pairs", start, device=self.device)
             with bfloat16_where(self.precision == "bf16", self.device, keep=True):
-                images = batch.to(self.device, non_blocking=True)
-                ends = flow_ends(self.pipeline, self.degradation, images, generator)
+                ends = flow_ends(self.pipeline, self.degradation, to_device(batch, self.device), generator)
             yield tuple(end.half().cpu() for end in ends if end is not None)
 
     def _keys(self, start: int) -> list[SampleKey]:
@@ -140,7 +139,7 @@ class PairMaker:
 
 def precompute_pairs(
     pipeline: Pipeline,
-    degradation: Degradation,
+    degradation: Degradation | None,
     dataset: Dataset,
     *,
     rounds: int,
@@ -150,7 +149,8 @@ def precompute_pairs(
     precision: str = "fp32",
     device: str | torch.device | None = None,
 ) -> PairDataset:
-    """A pipeline's ends (x0, x1), and its condition if any, over a set of uint8 images, `rounds` times, in memory.
+    """A pipeline's ends (x0, x1), and its condition if any, over a set of uint8 images, `rounds` times, in memory; or
+    of DegradedImages, without a degradation.
 
     Processes that train together share the work. A new cache with another seed now and then keeps the degradations
     fresh. write_pairs() is for what memory does not hold.

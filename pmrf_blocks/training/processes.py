@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -44,3 +45,10 @@ def once(work: Callable[[], object], device: str | torch.device | None = None) -
     if state.is_main_process:
         work()
     state.wait_for_everyone()
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Tensors of a batch, also within lists and tuples, on `device`."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    return type(batch)(to_device(item, device) for item in batch)

@@ -26,7 +26,7 @@ from pmrf_blocks.training.guard import Guard
 from pmrf_blocks.training.interruption import Interruption, leave_signals_to_parent
 from pmrf_blocks.training.precision import bfloat16_where
 from pmrf_blocks.training.preparation import prepare_modules
-from pmrf_blocks.training.processes import processes
+from pmrf_blocks.training.processes import processes, to_device
 from pmrf_blocks.training.randomness import seeded
 from pmrf_blocks.training.records import Meter, Records, check_trackers, memory_gib
 from pmrf_blocks.training.resuming import load_network, load_optimizer, refuse_changes, run_identity
@@ -268,10 +268,3 @@ class Run:
         if self.step == self.config.steps and self.is_main:
             export(self.network, self.folder / "export")
         self.accelerator.wait_for_everyone()
-
-
-def to_device(batch: Any, device: torch.device) -> Any:
-    """Tensors of a batch, also within lists and tuples, on `device`."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    return type(batch)(to_device(item, device) for item in batch)

@@ -23,6 +23,7 @@ from pmrf_blocks.restoration.spaces import from_signed, to_signed
 from pmrf_blocks.seeding import derive_generator
 
 LossAndParts = tuple[Tensor, dict[str, Tensor]]
+Pixels = Tensor | Sequence[Tensor]  # uint8 images (B, 3, H, W), or (degraded, target) of them
 Row = list[tuple[str, Tensor]]
 
 
@@ -31,9 +32,14 @@ def to_unit(pixels: Tensor) -> Tensor:
     return pixels.float().div(255.0).contiguous(memory_format=torch.channels_last)
 
 
-def degrade(degradation: Degradation, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def degrade(degradation: Degradation | None, pixels: Pixels, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(degraded, target) in [0, 1] of uint8 images (B, 3, H, W), in float32 whatever the run's precision: bfloat16 has
-    no room for 256 grey levels."""
+    no room for 256 grey levels. A pair of such batches is degraded already (see degraded_images.py)."""
+    if not isinstance(pixels, Tensor):
+        degraded, target = map(to_unit, pixels)
+        return degraded, target
+    if degradation is None:
+        raise ValueError("images are trained on with a degradation; without one, a batch is of pairs")
     with torch.autocast(pixels.device.type, enabled=False):
         return degradation(to_unit(pixels), generator=generator)
 
@@ -145,7 +151,7 @@ class PosteriorMeanTask(Task):
         super().__init__(network)
         self.degradation = degradation
 
-    def forward(self, pixels: Tensor, generator: torch.Generator) -> LossAndParts:
+    def forward(self, pixels: Pixels, generator: torch.Generator) -> LossAndParts:
         degraded, target = degrade(self.degradation, pixels, generator)
         loss = F.mse_loss(self.network(degraded).float(), target)
         return loss, {}
