@@ -22,7 +22,7 @@ def paper() -> Release:
     held_out = Images("faces256/val", 128, held_out=True)
     faces = "faces256/train+photo-faces"
     shaken = Images(faces, 134, crop=128, flip=True)  # more variety of scale and place than aligned crops
-    degraded = replace(shaken, degradations=48)
+    degraded = replace(shaken, degradations=32)
     train = TrainConfig(
         steps=6000, batch_size=128, lr=6e-4, schedule="cosine", final_lr=1e-6, warmup_steps=300, ema=0.999,
         precision="bf16", validate_every=10_000,
@@ -32,12 +32,12 @@ def paper() -> Release:
         images=(shaken, Images("photos", 192, crop=128, flip=True)),
         faces=Images(faces, 128, flip=True),
         validation=held_out,
-        train=replace(train, steps=4000, batch_size=64, lr=5e-4, weight_decay=0.01),
+        train=replace(train, steps=4500, batch_size=64, lr=8e-4, weight_decay=0.01),
         perceptual="efficientnet-lite1", perceptual_weight=0.05, kl_weight=1e-7,
     )  # fmt: skip
     unet = Net(UNet, widths=(64, 128, 192), blocks=(2, 3, 3), unshuffle=4)
     estimator = Estimator(network=unet, images=degraded, validation=held_out, train=train)
-    again = replace(train, steps=1000, batch_size=64, lr=2e-4, weight_decay=0.01)
+    again = replace(train, steps=800, batch_size=64, lr=2e-4, weight_decay=0.01)
     decoder = Decoder(autoencoder, again, perceptual="efficientnet-lite1", perceptual_weight=0.1)
     flow = Flow(
         velocity=Net(
@@ -47,7 +47,7 @@ def paper() -> Release:
         ),
         images=degraded,
         validation=held_out,
-        train=replace(train, batch_size=256, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
+        train=replace(train, steps=6500, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
         groups="k-diffusion",  # the mapping network at a third of the rate; weight decay on projections alone
         autoencoder=autoencoder,
         estimator=estimator,
@@ -61,7 +61,7 @@ def paper() -> Release:
         ),
         images=degraded,
         validation=held_out,
-        train=replace(train, steps=6000, batch_size=64, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
+        train=replace(train, steps=3000, batch_size=64, lr=5e-4, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5),
         groups="k-diffusion",
         estimator=estimator,
         source_noise=0.1,

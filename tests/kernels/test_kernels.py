@@ -246,15 +246,17 @@ def test_operators_are_what_torch_compile_needs(device):
 
 
 def test_what_no_kernel_takes(monkeypatch):
-    q = torch.zeros(1, 3, 3, 1, 16)
+    device = "cuda" if torch.cuda.is_available() else "cpu"  # elsewhere in the interpreter
+    q = torch.zeros(1, 3, 3, 1, 16, device=device)
     assert not choice.fits(q)
     with pytest.raises(ValueError, match="float32, float16 or bfloat16"):
         rms_norm(q.double(), q[0, 0, 0, 0].double(), 1e-6)
     with pytest.raises(ValueError, match="at most 128 wide"):
-        neighborhood(*[torch.zeros(1, 3, 3, 1, 144)] * 3, (3, 3), (1, 1), 1.0)
-    wide = torch.randn(1, 4, 3, 1, 144)
+        neighborhood(*[torch.zeros(1, 3, 3, 1, 144, device=device)] * 3, (3, 3), (1, 1), 1.0)
+    wide = torch.randn(1, 4, 3, 1, 144, device=device)
     tiled = neighborhood_attention_2d(wide, wide, wide, 3, backend="tiled")
     torch.testing.assert_close(neighborhood_attention_2d(wide, wide, wide, 3, backend="triton"), tiled)
     monkeypatch.setenv("TRITON_INTERPRET", "0")
+    q = q.cpu()
     with pytest.raises(ValueError, match="needs CUDA tensors; got cpu"):
         neighborhood_attention_2d(q, q, q, 2, backend="triton")
