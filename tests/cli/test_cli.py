@@ -274,7 +274,7 @@ def test_unknown_pipelines_and_recipes_are_listed(tmp_path, capsys, monkeypatch)
     assert main(["degrade", str(tmp_path), "--output", "o", "--pipeline", "rain"]) == 2
     assert "pipeline must be one of 'blind-face'" in capsys.readouterr().err
     assert main(["train", "nothing"]) == 2
-    assert "recipes here: bundled" in capsys.readouterr().err
+    assert "recipes here: accelerator, bundled" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     assert main(["train", "bundled"]) == 2
     assert "run it in a checkout" in capsys.readouterr().err
