@@ -95,7 +95,7 @@ def run(arguments: Arguments) -> bool:
     for before in arguments.before:
         restore(before, arguments.runs)
     record = arguments.runs / DONE
-    done = record.read_text().split() if record.exists() else []
+    done = record.read_text(encoding="utf-8").split() if record.exists() else []
     known = items(arguments)
     chosen = arguments.items or tuple(name for name in known if name not in done)[:1]
     jobs: dict[str, Job] = {}
@@ -106,13 +106,17 @@ def run(arguments: Arguments) -> bool:
     watch(jobs, arguments.runs / LOGS, end)
     for name in chosen:
         if all(job.state == "done" for job in known[name].values()):
-            record.write_text("\n".join(dict.fromkeys([*done, name])) + "\n")
+            record.write_text("\n".join(dict.fromkeys([*done, name])) + "\n", encoding="utf-8")
             done.append(name)
     keep(arguments.runs, arguments.output)
     print("| job | state | seconds | last line |", "|---|---|---|---|", sep="\n")
     for name, job in jobs.items():
         log = arguments.runs / LOGS / f"{name}.txt"
-        lines = log.read_text(errors="replace").replace("\r", "\n").strip().splitlines() if log.exists() else []
+        lines = (
+            log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").strip().splitlines()
+            if log.exists()
+            else []
+        )
         scores = [line for line in lines if "val_" in line] or lines
         print(f"| {name} | {job.state} | {job.took:.0f} | {scores[-1][-160:] if scores else ''} |")
     return all(job.state == "done" for job in jobs.values())

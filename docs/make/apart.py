@@ -22,6 +22,7 @@ import tyro
 from PIL import Image
 
 from pmrf_blocks.data import find_images
+from pmrf_blocks.images import open_eight_bits
 from pmrf_blocks.training.frame import one_line_errors
 
 SIDE, MIDDLE, SHIFT = 20, 0.35, 0.03  # of a view in pixels; half of its width, and one step, of the crop's width
@@ -46,7 +47,7 @@ class Arguments:
 
 def views(path: Path, steps: int, sizes: tuple[float, ...]) -> Iterator[np.ndarray]:
     """The middle of a crop at shifts of up to `steps` steps and several sizes: unit vectors."""
-    image = Image.open(path).convert("RGB")
+    image = Image.fromarray(open_eight_bits(path)[0])
     width = image.width
     for size, across, down in itertools.product(sizes, *[range(-steps, steps + 1)] * 2):
         x, y, half = width * (0.5 + SHIFT * across), width * (0.5 + SHIFT * down), MIDDLE * width * size

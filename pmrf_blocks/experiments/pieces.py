@@ -16,6 +16,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from pmrf_blocks.data import find_images
+from pmrf_blocks.images import open_eight_bits
+from pmrf_blocks.training.checkpoint import latest_checkpoint
 
 PART = 15 * 2**20  # bytes of a file that is carried back
 STOP = 30.0  # seconds to end in: a checkpoint, and packing
@@ -61,7 +63,7 @@ def pack(parts: Sequence[Packing], data: Path, packed: Path) -> int:
             continue
         target.mkdir(parents=True, exist_ok=True)
         for path in find_images(source)[: part.first]:
-            image = Image.open(path).convert("RGB")
+            image = Image.fromarray(open_eight_bits(path)[0])
             scale = min(1.0, part.size / min(image.size))
             if scale < 1.0:
                 size = round(image.width * scale), round(image.height * scale)
@@ -74,22 +76,25 @@ def pack(parts: Sequence[Packing], data: Path, packed: Path) -> int:
     return total
 
 
+def ready(job: Job, jobs: Mapping[str, Job]) -> bool:
+    """Whether a job can begin."""
+    return job.process is None and all(jobs[need].state == "done" for need in job.needs)
+
+
 def watch(jobs: Mapping[str, Job], logs: Path, end: float) -> None:
     """Start each job when what it needs has ended well, its output in logs/NAME.txt; at `end`, by time.monotonic(), ask
     those that run to save and stop."""
     logs.mkdir(parents=True, exist_ok=True)
     while time.monotonic() < end:
         for name, job in jobs.items():
-            if job.process is None and all(jobs[need].state == "done" for need in job.needs):
+            if ready(job, jobs):
                 job.began = time.monotonic()
                 with (logs / f"{name}.txt").open("ab") as log:
                     job.process = subprocess.Popen(job.line, stdout=log, stderr=subprocess.STDOUT)
             elif job.process is not None and not job.took and job.state != "running":
                 job.took = time.monotonic() - job.began
-        if all(job.process is None or job.state != "running" for job in jobs.values()):
-            if not any(j.process is None and all(jobs[n].state == "done" for n in j.needs) for j in jobs.values()):
-                return
-            continue
+        if not any(job.state == "running" or ready(job, jobs) for job in jobs.values()):
+            return
         time.sleep(0.2)
     for job in jobs.values():
         if job.process is not None and job.state == "running":
@@ -115,7 +120,7 @@ def keep(runs: Path, output: Path) -> None:
             inner = path.relative_to(runs)
             finished = (runs / inner.parts[0] / "model").is_dir()
             left = path.suffix == ".npy" or "export" in inner.parts or (finished and "checkpoints" in inner.parts)
-            newest = path.parent.name != "checkpoints" or path == max(path.parent.glob("*.pt"), default=path)
+            newest = path.parent.name != "checkpoints" or path == latest_checkpoint(path.parent)
             if path.is_file() and newest and not left:
                 tar.add(path, str(inner))
     with whole.open("rb") as file:

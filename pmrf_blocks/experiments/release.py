@@ -83,12 +83,11 @@ def adopt(pipeline: str | Path, stage: Any, place: Place) -> None:
         run, network = place.folder(part), NETWORKS.get(role)
         if run.exists():
             continue
-        if (
-            role == "estimator" and "mean" in parts
-        ):  # what the flow was trained on is not in the folder: its story alone
-            run.mkdir(parents=True)
-            (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n", encoding="utf-8")
+        if role == "estimator" and "mean" in parts:
+            run.mkdir(parents=True)  # what the flow was trained on is not in the folder: its story alone
         elif network is not None and (folder / network).is_dir():
             shutil.copytree(folder / network, run / MODEL)
-            (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n", encoding="utf-8")
             print(f"{role}: taken from {folder / network}", file=sys.stderr)
+        else:
+            continue
+        (run / PROVENANCE).write_text(json.dumps(known[role], indent=2) + "\n", encoding="utf-8")

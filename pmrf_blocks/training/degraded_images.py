@@ -3,8 +3,6 @@ every image has a size of its own on the way."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from pmrf_blocks.seeding import derive_generator, derive_seed
 from pmrf_blocks.training.interruption import leave_signals_to_parent
 from pmrf_blocks.training.resuming import describe_dataset
 from pmrf_blocks.training.tasks import Degradation, degrade
+from pmrf_blocks.whole_files import replacing
 
 
 class DegradedImages(Dataset[tuple[Tensor, Tensor]]):
@@ -74,21 +73,15 @@ def write_degraded(
         maker, batch_size=32, num_workers=workers, worker_init_fn=leave_signals_to_parent,
         generator=torch.Generator().manual_seed(seed),  # of the workers; else the global one is drawn from
     )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    try:
+    with replacing(path, several=True) as temporary:
         pairs: Any = None
         done = 0
         for batch in tqdm(loader, desc="degraded images", unit="batch"):
             if pairs is None:
-                pairs = np.lib.format.open_memmap(name, "w+", np.uint8, (len(maker), *batch.shape[1:]))
+                pairs = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(maker), *batch.shape[1:]))
             pairs[done : done + len(batch)] = batch.numpy()
             done += len(batch)
         pairs.flush()
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
     return DegradedImages(path, origin=origin)
 
 
