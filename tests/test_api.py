@@ -41,7 +41,7 @@ PUBLIC = {
     "training": "AutoencoderTask fit FlowTask latent_statistics LatentMeanTask PairDataset "
     "PairFolder PosteriorMeanTask precompute_pairs TrainConfig TrainingError write_degraded write_pairs DegradedImages",
     "experiments": "Autoencoder CELEBA_TEST Claim config_hash Decoder describe Diffusion Estimator Figure Flow "
-    "Images LatentEstimator launch Net Place Release Row stage_name Table trained with_seed",
+    "Images LatentEstimator launch Net Place reflow Reflow Release Row stage_name Table trained with_seed",
     "analysis": "Axis compare_sources Curve decompose Decomposition Distortion draw_convergence draw_grid draw_plane "
     "EvaluationError finite_posterior gaussian_wasserstein GaussianRestoration grid_figure GridRow higher_is_better "
     "Isometry isometry pairwise_isometry pareto_front perplexity plane_rows Point read_evaluations read_stats Score "

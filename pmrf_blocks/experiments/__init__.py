@@ -29,13 +29,15 @@ from pmrf_blocks.experiments.stages import (
     Flow,
     Images,
     LatentEstimator,
+    Reflow,
     Release,
+    reflow,
     with_seed,
 )
 from pmrf_blocks.experiments.tables import Row, Table
 
 __all__ = [
     "CELEBA_TEST", "Autoencoder", "Claim", "Decoder", "Diffusion", "Estimator", "Figure", "Flow", "Images",
-    "LatentEstimator", "Net", "Place", "Release", "Row", "Table", "config_hash", "describe", "launch", "stage_name",
-    "trained", "with_seed",
+    "LatentEstimator", "Net", "Place", "Reflow", "Release", "Row", "Table", "config_hash", "describe", "launch",
+    "reflow", "stage_name", "trained", "with_seed",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,16 @@ from pmrf_blocks.estimators import load_swinir_weights
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.place import Place, degradation_of
-from pmrf_blocks.experiments.stages import Autoencoder, Decoder, Diffusion, Estimator, Flow, LatentEstimator, Stage
+from pmrf_blocks.experiments.stages import (
+    Autoencoder,
+    Decoder,
+    Diffusion,
+    Estimator,
+    Flow,
+    LatentEstimator,
+    Reflow,
+    Stage,
+)
 from pmrf_blocks.losses import perceptual_loss
 from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import BUNDLED, ForeignNetwork, Latents, Pipeline, ResShift
@@ -169,10 +179,16 @@ def train_flow(
     """Train a flow, in `folder` (None: its run folder), with after_piece(velocity, step, seconds) after each of
     `pieces` equal parts: what it took by the clock, computing of pairs included."""
     folder = folder or place.folder(flow)
-    pipeline = pipeline_of(flow, place, velocity=flow.velocity.build(flow.train.seed))
+    if isinstance(flow, Reflow):
+        velocity = trained(flow.teacher, place).velocity
+        teacher: Pipeline | None = pipeline_of(flow, place, velocity=deepcopy(velocity))
+    else:
+        velocity, teacher = flow.velocity.build(flow.train.seed), None
+    pipeline = pipeline_of(flow, place, velocity=velocity)
     task = FlowTask(
         pipeline, degradation=degradation_of(flow.degradation), time=flow.time, loss=flow.loss,
         pixel_weight=flow.pixel_weight, groups=flow.groups, features=validation_features(place.inception, place.device),
+        source_noise=None if teacher is None else 0.0,  # a teacher's pairs have it
     )  # fmt: skip
     steps, caches = flow.train.steps, flow.pair_caches if flow.pair_rounds else 1
     ends, cache_ends = ([steps * part // parts for part in range(1, parts + 1)] for parts in (pieces, caches))
@@ -183,7 +199,7 @@ def train_flow(
             continue
         cache = next(number for number, end in enumerate(cache_ends) if end >= stop)
         if cache != cached:
-            cached, dataset = cache, flow_data(flow, pipeline, place, cache)
+            cached, dataset = cache, flow_data(flow, teacher or pipeline, place, cache)
         options = {"folder": folder, "stop": stop} | ({} if after_piece is None else {"validation": None})
         network = run_stage(flow, task, dataset, place, **options)  # type: ignore[arg-type]
         if after_piece is not None and stop in ends:
@@ -201,6 +217,7 @@ def flow_data(flow: Flow, pipeline: Pipeline, place: Place, cache: int) -> Datas
     options: dict[str, Any] = {
         "rounds": flow.pair_rounds, "seed": cache, "precision": flow.train.precision,
         "workers": place.config(flow.train).workers, "device": place.device, "batch_size": flow.train.batch_size,
+        "reflow": flow.teacher_steps if isinstance(flow, Reflow) else 0,
     }  # fmt: skip
     if place.pair_folder is None:
         return OneCache(precompute_pairs(pipeline, degradation, images, **options), flow.pair_caches)
@@ -216,4 +233,5 @@ TRAINERS: dict[type, Callable[..., None]] = {
     LatentEstimator: train_latent_estimator,
     Flow: train_flow,
     Diffusion: train_flow,
+    Reflow: train_flow,
 }

@@ -83,7 +83,7 @@ def adopt(pipeline: str | Path, stage: Any, place: Place) -> None:
         run, network = place.folder(part), NETWORKS.get(role)
         if run.exists():
             continue
-        if role == "estimator" and "mean" in parts:
+        if role == "teacher" or (role == "estimator" and "mean" in parts):
             run.mkdir(parents=True)  # what the flow was trained on is not in the folder: its story alone
         elif network is not None and (folder / network).is_dir():
             shutil.copytree(folder / network, run / MODEL)

@@ -189,6 +189,31 @@ class Diffusion(Flow):
 
 
 @dataclass(frozen=True)
+class Reflow(Flow):
+    """A flow trained, from the teacher's weights on, to go straight to where the teacher's paths end, which it then
+    reaches in few steps (Liu et al., 2023, section 2.2).
+
+    Its pairs are cached (`pair_rounds`): sources with their noise, and where `teacher_steps` Heun steps of the
+    teacher's velocity carry them.
+    """
+
+    teacher: Flow | None = None
+    teacher_steps: int = 6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teacher is None or self.teacher.velocity != self.velocity:
+            raise ValueError("a reflow needs a teacher with the same velocity network")
+        if self.pair_rounds < 1 or self.teacher_steps < 1:
+            raise ValueError("a reflow needs pairs: pair_rounds and teacher_steps of at least 1")
+
+
+def reflow(teacher: Flow, **changes: Any) -> Reflow:
+    """A Reflow that is its teacher but for `changes`, cached pairs among them."""
+    return Reflow(**{**vars(teacher), "teacher": teacher, "pair_rounds": 1, **changes})
+
+
+@dataclass(frozen=True)
 class Release:
     """A model to give away: Latent-PMRF, whose images another decoder draws, and PMRF in pixels for comparison; both
     restore in `steps` Euler steps where they are not told. `mean` is the estimator that Latent-PMRF ships with and
@@ -203,14 +228,14 @@ class Release:
 
 Stage = Autoencoder | Decoder | Estimator | LatentEstimator | Flow | Release
 ROLES = {Autoencoder: "autoencoder", Estimator: "estimator", LatentEstimator: "latent_estimator",
-         Decoder: "decoder", Flow: "flow", Diffusion: "flow"}  # fmt: skip
+         Decoder: "decoder", Flow: "flow", Diffusion: "flow", Reflow: "flow"}  # fmt: skip
 
 
 def stage_parts(stage: Any, role: str | None = None) -> dict[str, Any]:
     """A stage and the stages that it is built of, by what they are there for ('pixel': a release's second flow), in
     an order in which they can be trained."""
     parts: dict[str, Any] = {}
-    for name in ("autoencoder", "estimator", "latent_estimator", "decoder", "mean", "pixel", "flow"):
+    for name in ("autoencoder", "estimator", "latent_estimator", "decoder", "mean", "pixel", "teacher", "flow"):
         inner = getattr(stage, name, None)
         if inner is not None:
             parts |= stage_parts(inner, name)

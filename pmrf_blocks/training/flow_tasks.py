@@ -38,7 +38,7 @@ class FlowTask(Task):
     target), or pairs of ends computed before: (x0, x1) or (x0, x1, condition), as precompute_pairs() makes them.
 
     Arguments:
-        pipeline: its velocity is trained, all else stays as it is. The noise on x0 is the pipeline's source_noise.
+        pipeline: its velocity is trained, all else stays as it is.
         degradation: (images, generator=...) -> (degraded, target); None where all batches are pairs.
         time: distribution of t, as sample_time() names them.
         loss: 'rectified' (equation 3), 'consistency' (consistency flow matching, as ELIR trains), or 'residual-shift',
@@ -49,6 +49,9 @@ class FlowTask(Task):
             groups: the mapping network at a third of the rate, weight decay on projections alone.
         features: networks or functions of images (B, 3, H, W) in [0, 1] to features (B, D), by the name of their
             validation score, such as {"fid": ...}: the Fréchet distance of restored images to the originals.
+
+        source_noise: standard deviation of the noise on x0 while training; None is the pipeline's. 0 for pairs that
+            have it already, as those of reflow.
 
     Raises ValueError for a name that is none, a pipeline without velocity, and a loss that is not this pipeline's.
     """
@@ -65,6 +68,7 @@ class FlowTask(Task):
         pixel_weight: float = 0.0,
         groups: str = "single",
         features: Mapping[str, Features] | None = None,
+        source_noise: float | None = None,
     ) -> None:
         if pipeline.velocity is None:
             raise ValueError("a pipeline to train must have a velocity")
@@ -79,6 +83,7 @@ class FlowTask(Task):
         super().__init__(pipeline.velocity)
         self.degradation, self.time, self.loss = degradation, time, loss
         self.pixel_weight, self.groups = pixel_weight, groups
+        self.source_noise = pipeline.source_noise if source_noise is None else source_noise
         self._held = (pipeline, dict(features or {}))  # in a tuple: no part of the module tree
         for module in self.frozen_modules():
             module.eval().requires_grad_(False)
@@ -98,7 +103,7 @@ class FlowTask(Task):
         if isinstance(pipeline, ResShift):
             return residual_shift_loss(velocity, x0, x1, pipeline.shift, generator=generator), {}
         with torch.no_grad():
-            x0 = x0 + pipeline.source_noise * torch.randn(x0.shape, generator=generator, device=x0.device)
+            x0 = x0 + self.source_noise * torch.randn(x0.shape, generator=generator, device=x0.device)
             t = sample_time(len(x0), distribution=self.time, generator=generator, device=x0.device)
         if self.loss == "rectified":
             flow = rectified_flow_loss(velocity, x0, x1, t=t)

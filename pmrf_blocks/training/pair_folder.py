@@ -93,6 +93,7 @@ def write_pairs(
     shard_batches: int = 32,
     workers: int = 0,
     precision: str = "fp32",
+    reflow: int = 0,
     device: str | torch.device | None = None,
 ) -> PairFolder:
     """The pairs of precompute_pairs(), whose arguments these are, into `folder`, where they stay.
@@ -108,7 +109,9 @@ def write_pairs(
     there.
     """
     everyone, folder = processes(device), Path(folder)
-    maker = PairMaker(pipeline, degradation, dataset, rounds, seed, batch_size, everyone.device, workers, precision)
+    maker = PairMaker(
+        pipeline, degradation, dataset, rounds, seed, batch_size, everyone.device, workers, precision, reflow
+    )
     manifest = describe(maker, made_by, shard_batches * batch_size)
     compare(folder, manifest)
     with locked(folder, everyone):
@@ -147,6 +150,7 @@ def describe(maker: PairMaker, made_by: Mapping[str, Any] | None, shard_pairs: i
         "batch_size": maker.batch_size,
         "pairs": maker.rounds * maker.images,
         "shard_pairs": shard_pairs,
+        **({"reflow": maker.reflow} if maker.reflow else {}),
     }
 
 

@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pmrf_blocks.data import SampleKey
+from pmrf_blocks.flow import reflow_pairs
 from pmrf_blocks.restoration.names import PARTS
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.seeding import derive_generator, derive_seed
-from pmrf_blocks.training.flow_tasks import flow_ends
+from pmrf_blocks.training.flow_tasks import Ends, flow_ends
 from pmrf_blocks.training.inspection import need_length
 from pmrf_blocks.training.interruption import leave_signals_to_parent
 from pmrf_blocks.training.precision import bfloat16_where, check_precision
@@ -77,7 +78,8 @@ class OneCache(Dataset[tuple[Tensor, ...]]):
 class PairMaker:
     """A pipeline's pairs over a whole set, `rounds` times, each time with fresh crops, flips and degradations.
 
-    Pair i is a function of (seed, batch_size, i) and of the networks alone, whichever process makes it.
+    Pair i is a function of (seed, batch_size, i) and of the networks alone, whichever process makes it. With `reflow`
+    the source has its noise, and the target is where the pipeline's own velocity carries it in so many Heun steps.
     """
 
     pipeline: Pipeline
@@ -89,6 +91,7 @@ class PairMaker:
     device: torch.device
     workers: int = 0
     precision: str = "fp32"
+    reflow: int = 0
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.batch_size < 1:
@@ -102,8 +105,9 @@ class PairMaker:
 
     @property
     def parts(self) -> dict[str, nn.Module | None]:
-        """What decides the pairs, beside the degradation; the velocity does not."""
-        return {name: getattr(self.pipeline, name) for name in PARTS}
+        """What decides the pairs, beside the degradation; the velocity does so only where it makes the targets."""
+        names = (*PARTS, "velocity") if self.reflow else PARTS
+        return {name: getattr(self.pipeline, name) for name in names}
 
     @property
     def images(self) -> int:
@@ -131,7 +135,15 @@ class PairMaker:
             generator = derive_generator(self.seed, "pairs", start, device=self.device)
             with bfloat16_where(self.precision == "bf16", self.device, keep=True):
                 ends = flow_ends(self.pipeline, self.degradation, to_device(batch, self.device), generator)
+                ends = self._carried(ends, generator) if self.reflow else ends
             yield tuple(end.half().cpu() for end in ends if end is not None)
+
+    def _carried(self, ends: Ends, generator: torch.Generator) -> Ends:
+        """The ends of the pipeline's own paths."""
+        x0, _, condition = ends
+        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
+        x0 = x0 + self.pipeline.source_noise * noise
+        return *reflow_pairs(lambda x, t: self.pipeline.drift(x, t, condition), x0, self.reflow, "heun"), condition
 
     def _keys(self, start: int) -> list[SampleKey]:
         positions = range(start, min(start + self.batch_size, self.rounds * self.images))
@@ -149,6 +161,7 @@ def precompute_pairs(
     batch_size: int = 32,
     workers: int = 0,
     precision: str = "fp32",
+    reflow: int = 0,
     device: str | torch.device | None = None,
 ) -> PairDataset:
     """A pipeline's ends (x0, x1), and its condition if any, over a set of uint8 images, `rounds` times, in memory; or
@@ -160,10 +173,14 @@ def precompute_pairs(
     Arguments:
         workers: processes that read images.
         precision: 'fp32', or 'bf16' for autocast of encoder and estimator.
+        reflow: 0, or the Heun steps in which the pipeline's own velocity carries each source, with its noise, to the
+            target: pairs for a flow of few steps (flow.reflow_pairs).
         device: as in fit().
     """
     everyone = processes(device)
-    maker = PairMaker(pipeline, degradation, dataset, rounds, seed, batch_size, everyone.device, workers, precision)
+    maker = PairMaker(
+        pipeline, degradation, dataset, rounds, seed, batch_size, everyone.device, workers, precision, reflow
+    )
     share = maker.starts[everyone.process_index :: everyone.num_processes]
     bar = tqdm(share, desc="pairs", unit="batch", disable=not everyone.is_main_process)
     parts = [(start, pair) for start, pair in zip(bar, maker.make(share))]
@@ -172,4 +189,5 @@ def precompute_pairs(
 
         parts = sorted(gather_object(parts), key=lambda part: part[0])
     origin = {"of": describe_dataset(dataset), "rounds": rounds, "seed": seed, "precision": precision}
+    origin |= {"reflow": reflow} if reflow else {}
     return PairDataset(*(torch.cat(ends) for ends in zip(*(pair for _, pair in parts))), origin=origin)
