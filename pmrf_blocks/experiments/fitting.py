@@ -73,6 +73,13 @@ def trained(stage: Any, place: Place) -> Any:
     return (stage.autoencoder if isinstance(stage, Decoder) else stage).network.load(folder)
 
 
+def trained_velocity(flow: Flow, place: Place) -> nn.Module:
+    """A flow's velocity alone, without what its pipeline builds on."""
+    if not finished(flow, place):
+        TRAINERS[type(flow)](flow, place)
+    return flow.velocity.load(place.folder(flow) / MODEL)
+
+
 def load_published(stage: Autoencoder | Estimator, source: str) -> Any:
     if source == "bundled":
         source = str(BUNDLED / type(stage).__name__.lower())
@@ -180,7 +187,7 @@ def train_flow(
     `pieces` equal parts: what it took by the clock, computing of pairs included."""
     folder = folder or place.folder(flow)
     if isinstance(flow, Reflow):
-        velocity = trained(flow.teacher, place).velocity
+        velocity = trained_velocity(flow.teacher, place)
         teacher: Pipeline | None = pipeline_of(flow, place, velocity=deepcopy(velocity))
     else:
         velocity, teacher = flow.velocity.build(flow.train.seed), None

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from pmrf_blocks.experiments.fitting import MODEL, pipeline_of, trained
+from pmrf_blocks.experiments.fitting import MODEL, pipeline_of, trained, trained_velocity
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import Flow, Release, stage_parts
 from pmrf_blocks.pretrained import locate, read_json
@@ -36,7 +36,7 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
         pipeline.save_pretrained(folder)
         networks = networks_of(pipeline)
     else:
-        velocity = stage.flow.velocity.load(place.folder(stage.flow) / MODEL)
+        velocity = trained_velocity(stage.flow, place)
         flow = replace(stage.flow, estimator=stage.mean or stage.flow.estimator)
         pipeline = pipeline_of(flow, place, velocity=velocity, autoencoder=trained(stage.decoder, place))
         pixel = trained(stage.pixel, place)
