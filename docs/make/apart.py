@@ -1,7 +1,10 @@
-"""Faces cut out of photographs, without those that a set of aligned faces shows already.
+"""Faces cut out of photographs, without those that a set of aligned faces shows already; and whole photographs of
+faces that are held out, to measure on.
 
     pmrf-blocks prepare faces DIR/photos --output cut --size 134
     python -m docs.make.apart --cut cut --held-out DIR/faces256/val --known DIR/faces256/train --output DIR/photo-faces
+    python -m docs.make.apart --cut cut --held-out DIR/faces256/val --known DIR/faces256/train \
+        --photographs DIR/photos --output held-out-photos
 
 The photographs of a data set may be those that its aligned faces were cut out of. A face that is held out must not be
 trained on by its photograph, and one that is trained on gains nothing by a blurred copy. Two crops are alike where the
@@ -38,11 +41,13 @@ class Arguments:
     known: Path
     """Aligned faces that are trained on anyway."""
     output: Path
-    """Where the others go."""
+    """Where the others go; with --photographs, the photographs."""
+    photographs: Path | None = None
+    """What the faces were cut out of: take whole photographs of faces that are held out, and of no known one."""
     alike: float = 0.78
     """Correlation from which on a face may be one of --held-out: left out, with all faces of its photograph."""
     same: float = 0.93
-    """Correlation from which on a face is one of --known."""
+    """Correlation from which on a face is one of --known, and a photograph is one of a face of --held-out."""
 
 
 def views(path: Path, steps: int, sizes: tuple[float, ...]) -> Iterator[np.ndarray]:
@@ -69,13 +74,24 @@ def main(arguments: Arguments) -> str:
     faces = np.concatenate([list(views(path, 0, (1.0,))) for path in paths])
     held_out = likeness(faces, find_images(arguments.held_out), 3, SIZES)
     known = likeness(faces, find_images(arguments.known), 1, SIZES[1:4])
-    shown = {path.stem.rpartition("_")[0] for path, value in zip(paths, held_out) if value > arguments.alike}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+
+    def where(values: np.ndarray, limit: float) -> set[str]:
+        """The photographs with a face above the limit."""
+        return {path.stem.rpartition("_")[0] for path, value in zip(paths, values) if value > limit}
+
+    if arguments.photographs is not None:
+        names = where(held_out, arguments.same) - where(known, arguments.alike)
+        for path in find_images(arguments.photographs):
+            if path.stem in names:
+                shutil.copy2(path, arguments.output / path.name)
+        return f"{arguments.output}: {len(names)} photographs of faces that are held out"
+    shown = where(held_out, arguments.alike)
     left = [
         path
         for path, value in zip(paths, known)
         if value <= arguments.same and path.stem.rpartition("_")[0] not in shown
     ]
-    arguments.output.mkdir(parents=True, exist_ok=True)
     for path in left:
         shutil.copy2(path, arguments.output / path.name)
     alike, same = int((held_out > arguments.alike).sum()), int((known > arguments.same).sum())

@@ -186,7 +186,7 @@ def train_flow(
     """Train a flow, in `folder` (None: its run folder), with after_piece(velocity, step, seconds) after each of
     `pieces` equal parts: what it took by the clock, computing of pairs included."""
     folder = folder or place.folder(flow)
-    if isinstance(flow, Reflow):
+    if isinstance(flow, Reflow) and flow.teacher is not None:
         velocity = trained_velocity(flow.teacher, place)
         teacher: Pipeline | None = pipeline_of(flow, place, velocity=deepcopy(velocity))
     else:

@@ -31,6 +31,18 @@ def test_what_is_held_out_or_known_is_left_out(photographs, tmp_path):
     assert line.endswith("2 of 5 faces; 1 may be held out, 1 are known")
 
 
+def test_whole_photographs_of_held_out_faces(photographs, tmp_path):
+    for number, photograph in enumerate(photographs[:3]):
+        save(photograph, tmp_path / "cut" / f"{number:04d}_0.png", (50, 50, 250, 250))
+        save(photograph, tmp_path / "photos" / f"{number:04d}.png", (0, 0, 300, 300))
+    for number in (0, 1):
+        save(photographs[number], tmp_path / "val" / f"{number}.png", (50, 50, 250, 250), 256)
+    save(photographs[1], tmp_path / "train" / "b.png", (50, 50, 250, 250), 256)  # held out and yet known: not taken
+    folders = (tmp_path / name for name in ("cut", "val", "train", "out", "photos"))
+    assert main(Arguments(*folders)).endswith("1 photographs of faces that are held out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["0000.png"]
+
+
 def test_views_are_unit_vectors_and_alike_to_themselves(photographs, tmp_path):
     save(photographs[0], tmp_path / "a.png", (0, 0, 300, 300))
     own = np.stack(list(views(tmp_path / "a.png", 1, (1.0,))))

@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     faces.add_argument(
         "--min-change",
         type=float,
-        default=5.6,
+        default=6.0,
         metavar="LEVELS",
         help="a face that the posterior mean changes by fewer grey levels, root mean square, is left alone as clean; 0 "
-        "restores every face (default: 5.6)",
+        "restores every face (default: 6)",
     )
     faces.add_argument(
         "--detector",
