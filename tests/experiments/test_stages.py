@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pmrf_blocks.autoencoders import SimVAE
-from pmrf_blocks.experiments import Net, describe, stage_name, trained, with_seed
+from pmrf_blocks.experiments import Net, describe, reflow, stage_name, trained, with_seed
 from pmrf_blocks.experiments.fitting import finished, pipeline_of
 from pmrf_blocks.restoration import Latents, Pipeline
 from pmrf_blocks.training import TrainConfig
@@ -178,3 +178,16 @@ def test_validation_of_a_flow_logs_a_distance_of_distributions(place, tmp_path):
 def test_a_released_flow_starts_from_a_draw(place):
     flow = replace(latent_pmrf.debug(), sample=True)
     assert pipeline_of(flow, place, velocity=None, autoencoder=flow.autoencoder.network.build(0)).sample
+
+
+def test_a_reflow_starts_from_its_teacher_and_needs_one(place):
+    teacher = latent_pmrf.debug()
+    student = reflow(teacher, teacher_steps=2)
+    still = replace(student, train=replace(student.train, lr=1e-12, weight_decay=0.0))
+    one, other = (trained(flow, place).velocity for flow in (teacher, still))
+    for own, theirs in zip(other.parameters(), one.parameters(), strict=True):
+        torch.testing.assert_close(own, theirs, rtol=0, atol=1e-6)
+    assert stage_name(student) != stage_name(still) != stage_name(teacher)
+    for wrong in ({"velocity": teacher.velocity.changed(mapping_width=8)}, {"teacher": None}, {"pair_rounds": 0}):
+        with pytest.raises(ValueError, match="a reflow needs"):
+            replace(student, **wrong)

@@ -1,5 +1,8 @@
 """A flow's pairs computed beforehand, in memory and on the disk."""
 
+import math
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -51,6 +54,23 @@ def test_precomputed_pairs(generator):
         PairDataset(torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(3, 1))
     with pytest.raises(ValueError, match="precision must be one of"):
         precompute_pairs(halving(), noisy, Ramp(), rounds=1, seed=0, precision="auto")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_pairs_of_reflow_are_the_ends_of_the_pipelines_paths(tmp_path, on_disk):
+    teacher = halving()
+    teacher.source_noise = 0.5
+    options = {"rounds": 2, "seed": 0, "batch_size": 4, "device": "cpu"}
+    make = partial(write_pairs, tmp_path) if on_disk else precompute_pairs
+    pairs = make(teacher, noisy, Ramp(), reflow=20, **options)
+    x0, x1 = (torch.stack(ends) for ends in zip(*(pairs[i] for i in range(len(pairs)))))
+    plain = precompute_pairs(teacher, noisy, Ramp(), **options)
+    assert 0.4 < float((x0 - plain.x0.float()).std()) < 0.6  # the source has its noise
+    torch.testing.assert_close(x1, math.exp(0.5) * x0, rtol=2e-3, atol=2e-3)  # dx/dt = x / 2, in half precision
+    if on_disk:
+        nn.init.constant_(teacher.velocity.scale, 0.1)
+        with pytest.raises(DataError, match="networks is"):  # another velocity makes other pairs
+            make(teacher, noisy, Ramp(), reflow=20, **options)
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
