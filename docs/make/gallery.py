@@ -66,14 +66,8 @@ seams. Differences times {AMPLIFIED}, grey is none."""
 
 def blind(share: float) -> BlindFaceDegradation:
     """The blind-face pipeline with every parameter at one share of its published range."""
-    quality = round(100 - 70 * share)
-    return BlindFaceDegradation(
-        isotropic=1.0,
-        sigma=(0.1 + 14.9 * share,) * 2,
-        factor=(0.8 + 31.2 * share,) * 2,
-        noise=(20 * share,) * 2,
-        quality=(quality, quality),
-        grey=0.0,
+    return BlindFaceDegradation.fixed(
+        sigma=0.1 + 14.9 * share, factor=0.8 + 31.2 * share, noise=20 * share, quality=round(100 - 70 * share)
     )
 
 

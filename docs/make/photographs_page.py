@@ -72,14 +72,12 @@ def degraded(image: Tensor, size: int, strength: str, seed: str) -> Tensor:
     """A photograph (3, H, W) degraded as a whole, in proportion to a face of `size` pixels."""
     sigma, factor, noise, quality = STRENGTHS[strength]
     scale = size / FRAME / 512
-    degradation = BlindFaceDegradation(
+    degradation = BlindFaceDegradation.fixed(
+        sigma=sigma * scale,
+        factor=max(1.0, factor * scale),
+        noise=noise,
+        quality=quality,
         kernel_size=2 * max(1, math.ceil(20 * scale)) + 1,
-        isotropic=1.0,
-        sigma=(sigma * scale,) * 2,
-        factor=(max(1.0, factor * scale),) * 2,
-        noise=(noise, noise),
-        quality=(quality, quality),
-        grey=0.0,
         reference_size=None,
     )
     return degradation(image[None], generator=derive_generator("photographs", seed))[0][0]

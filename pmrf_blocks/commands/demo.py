@@ -43,15 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
 def show_photograph(restorer: Pipeline, detector: Detector, output: Path, seed: int) -> int:
     """The whole photograph degraded, and with its face restored where it was."""
     original = resize_shorter(torch.from_numpy(astronaut().copy()).permute(2, 0, 1).float() / 255.0, WHOLE)
-    degradation = BlindFaceDegradation(
-        kernel_size=15,
-        isotropic=1.0,
-        sigma=(SIGMA, SIGMA),
-        factor=(FACTOR, FACTOR),
-        noise=(NOISE, NOISE),
-        quality=(QUALITY, QUALITY),
-        grey=0.0,
-        reference_size=None,
+    degradation = BlindFaceDegradation.fixed(
+        sigma=SIGMA, factor=FACTOR, noise=NOISE, quality=QUALITY, kernel_size=15, reference_size=None
     )
     degraded = degradation(original[None], generator=derive_generator("demo", seed))[0][0]
     with tqdm(total=restorer.steps, desc="demo", unit="step", file=sys.stderr) as bar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -67,6 +68,9 @@ class BlindFaceDegradation(DegradationModule):
         >>> degraded, target = BlindFaceDegradation(grey=0.0)(images, generator=torch.Generator().manual_seed(0))
         >>> degraded.shape, torch.equal(target, images)
         (torch.Size([2, 3, 64, 64]), True)
+        >>> medium = BlindFaceDegradation.fixed(sigma=5.0, factor=8.0, noise=10.0, quality=60)
+        >>> medium.sample_parameters(3, 512, torch.Generator().manual_seed(0)).quality
+        tensor([60., 60., 60.])
     """
 
     def __init__(
@@ -92,6 +96,33 @@ class BlindFaceDegradation(DegradationModule):
         self.kernel_size, self.isotropic, self.sigma, self.factor = kernel_size, isotropic, sigma, factor
         self.noise, self.quality, self.grey, self.reference_size = noise, quality, grey, reference_size
         self.to_grey = Greyscale()
+
+    @classmethod
+    def fixed(
+        cls,
+        *,
+        sigma: float,
+        factor: float,
+        noise: float,
+        quality: int,
+        kernel_size: int = 41,
+        reference_size: int | None = 512,
+    ) -> Self:
+        """Every image is degraded alike: a round blur, these very numbers instead of ranges, no grey. Only the noise
+        itself is drawn.
+
+        Arguments as the class has them. Raises ValueError for a number outside of the class's limits.
+        """
+        return cls(
+            kernel_size=kernel_size,
+            isotropic=1.0,
+            sigma=(sigma, sigma),
+            factor=(factor, factor),
+            noise=(noise, noise),
+            quality=(quality, quality),
+            grey=0.0,
+            reference_size=reference_size,
+        )
 
     def sample_parameters(self, batch: int, size: int, generator: torch.Generator) -> BlindFaceParameters:
         """Draw what `batch` images with shorter side `size` are degraded with; on the generator's device."""

@@ -173,6 +173,30 @@ def test_parameters_have_the_published_ranges_and_scale_with_size():
     assert degradation.sample_parameters(1, 128, torch.Generator()).kernel_size == 11
 
 
+def test_a_fixed_strength_draws_the_noise_alone():
+    fixed = BlindFaceDegradation.fixed(sigma=5.0, factor=8.0, noise=10.0, quality=60)
+    drawn = [fixed.sample_parameters(3, 256, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    for p in drawn:
+        for value, stated in ((p.sigma_x, 2.5), (p.sigma_y, 2.5), (p.factor, 4.0), (p.noise, 10 / 255)):
+            assert value.tolist() == pytest.approx([stated] * 3)
+        assert p.quality.tolist() == [60.0] * 3
+        assert not p.grey.any()
+        assert p.kernel_size == 21
+    assert not torch.equal(drawn[0].noise_seed, drawn[1].noise_seed)
+    as_is = BlindFaceDegradation.fixed(
+        sigma=1.7, factor=2.75, noise=0.0, quality=60, kernel_size=15, reference_size=None
+    )
+    ranges = BlindFaceDegradation(
+        sigma=(1.7, 1.7), factor=(2.75, 2.75), noise=(0.0, 0.0), quality=(60, 60), isotropic=1.0, grey=0.0,
+        kernel_size=15, reference_size=None,
+    )  # fmt: skip
+    x = photograph(64, 64)
+    results = [one(x, generator=torch.Generator().manual_seed(seed))[0] for one in (as_is, ranges) for seed in (0, 1)]
+    assert all(torch.equal(result, results[0]) for result in results)  # without noise nothing is random
+    with pytest.raises(ValueError, match="factor must be a range"):
+        BlindFaceDegradation.fixed(sigma=1.0, factor=0.0, noise=0.0, quality=60)
+
+
 def test_the_target_is_greyed_with_its_image():
     degraded, target = BlindFaceDegradation(grey=1.0)(photograph(32, 32), generator=torch.Generator().manual_seed(0))
     for image in (degraded, target):
