@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch.nn.functional as F
 import tyro
+from PIL import Image
 from torch import Tensor
 
 from pmrf_blocks.data import find_images
@@ -35,6 +36,7 @@ SIZES = (40, 80, 120, 160, 200)  # of the face: the longer side of its box, in p
 FRAME = 0.75  # a box's longer side as a share of the aligned crop's
 # Of the blind-face degradation on a 512-pixel crop: sigma of the blur, factor of the shrinking, noise, JPEG quality.
 STRENGTHS = {"light": (2.0, 4.0, 5.0, 80), "medium": (5.0, 8.0, 10.0, 60), "strong": (10.0, 16.0, 15.0, 40)}
+WHOLE = (160, "medium")  # the photograph that is shown as a whole
 SHOWN = ("degraded", "--aligned", "restored", "weight 1")
 
 
@@ -88,11 +90,16 @@ def in_box(image: Tensor, face: Face) -> Tensor:
     return image[None, :, top:bottom, left:right]
 
 
-def measure(arguments: Arguments) -> tuple[list[Row], list[list[tuple[str, Tensor]]]]:
+Labelled = list[tuple[str, Tensor]]
+
+
+def measure(arguments: Arguments) -> tuple[list[Row], list[Labelled], list[Labelled]]:
+    """What was measured, the faces, and one photograph as a whole with its face below."""
     detector, restorer = build_detector(), load_restorer("bundled", optimize=True)
     embed = embedder()
     rows: list[Row] = []
-    shown: list[list[tuple[str, Tensor]]] = []
+    shown: list[Labelled] = []
+    whole_shown: list[Labelled] = []
     skipped = 0
     for path in find_images(arguments.data):
         whole = open_image(path).pixels
@@ -127,11 +134,33 @@ def measure(arguments: Arguments) -> tuple[list[Row], list[list[tuple[str, Tenso
                         {name: degrees(embed, crops["original"], crops[name]) for name in pictures},
                     )
                 )  # fmt: skip
+                if (size, strength) == WHOLE and not whole_shown:
+                    whole_shown = before_and_after(rows[-1], clean, crops, pictures)
                 shown.append([(f"{path.stem}, {size} px, {strength}\n{name}", crop) for name, crop in crops.items()])
                 print(rows[-1], flush=True)
         if len(rows) >= arguments.photographs * len(SIZES) * len(STRENGTHS):
             break
-    return rows, shown
+    return rows, shown, whole_shown
+
+
+def before_and_after(row: Row, clean: Tensor, crops: dict[str, Tensor], pictures: dict[str, Tensor]) -> list[Labelled]:
+    """Original, degraded and restored photograph, labelled, and below them the face."""
+    names = ("original", "degraded", "restored")
+    labels = [name if name == "original" else f"{name}: face {row.psnr[name]:.1f} dB" for name in names]
+    wholes = [clean, *(pictures[name] for name in names[1:])]
+    side = clean.shape[-1]
+    faces = [F.interpolate(crops[name][None], (side, side), mode="bicubic")[0].clamp(0, 1) for name in names]
+    return [list(zip(labels, wholes, strict=True)), [("", face) for face in faces]]
+
+
+def beneath(pictures: list[Image.Image]) -> Image.Image:
+    """Pictures of one width, one below the other."""
+    canvas = Image.new("RGB", (pictures[0].width, sum(one.height for one in pictures)), "white")
+    top = 0
+    for one in pictures:
+        canvas.paste(one, (0, top))
+        top += one.height
+    return canvas
 
 
 def embedder() -> Callable[[Tensor], Tensor] | None:
@@ -181,7 +210,9 @@ def page(rows: list[Row], picture: str, commit: str) -> str:
         "",
         f"![Before and after]({picture})",
         "",
-        "Original, degraded, `--aligned`, restored, at weight 1; aligned crops, enlarged.",
+        "Original, degraded, `--aligned`, restored, at weight 1; aligned crops, enlarged. One as a whole:",
+        "",
+        f"![A photograph: original, degraded, restored]({picture.replace('.jpg', '-whole.jpg')})",
         "",
         "| face, px | degradation | found | restored | PSNR degraded | `--aligned` | restored | gain | "
         "gain at weight 1 | identity degraded | `--aligned` | restored | weight 1 |",
@@ -213,11 +244,14 @@ def page(rows: list[Row], picture: str, commit: str) -> str:
 def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
     commit = clean_commit(arguments.allow_dirty)  # before the pages change, which are files of the checkout too
-    rows, shown = measure(arguments)
+    rows, shown, whole_shown = measure(arguments)
     if arguments.looked_at is not None:
         for i in range(0, len(shown), 3):
             save_picture(comparison(shown[i : i + 3], tile=256), arguments.looked_at / f"{i // 3:03d}.png")
     picture = arguments.output.with_suffix(".jpg")
+    if whole_shown:
+        pictures = [comparison([row], tile=448) for row in whole_shown]
+        save_picture(beneath(pictures), picture.with_name(f"{picture.stem}-whole.jpg"))
     chosen = [row for row in shown if "80 px, medium" in row[0][0] or "160 px, strong" in row[0][0]][:4]
     save_picture(comparison(chosen, tile=192), picture)
     arguments.output.with_suffix(".json").write_text(
