@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.comparison import Build, Call, Comparison, Goal, Missing, Settings, peer
+from benchmarks.comparison import Build, Call, Comparison, Goal, Missing, Settings, peer, without_triton
 from benchmarks.needs import Need
 from pmrf_blocks.attention import neighborhood_attention_2d
 
@@ -51,8 +51,8 @@ def _function(name: str, settings: Settings) -> Callable[..., Tensor]:
         return lambda q, k, v, kernel: na2d(q, k, v, kernel_size=kernel)
     if name == "flex" and settings.tiny:
         raise Missing("its compilation takes a minute; left out of --tiny")
-    if name == "triton" and settings.device.type != "cuda":
-        raise Missing("the Triton kernels need CUDA")
+    if name == "triton" and (reason := without_triton(settings)):
+        raise Missing(reason)
     return partial(neighborhood_attention_2d, backend=name)
 
 

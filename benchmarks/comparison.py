@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.needs import Need
+from pmrf_blocks.kernels.choice import why_missing, why_unavailable
 
 Call = Callable[[], Any]
 Build = Callable[[], Call]
@@ -31,7 +32,7 @@ class Settings:
     """How to run: `tiny` shrinks every size to what a test can afford; its times mean nothing.
 
     `dtypes`: rows in other precisions are left out. `repetitions` at most of one contender of one row, fewer where
-    they take more than `seconds`.
+    they take more than `seconds`. `compiles`: a first call that took longer is no measure, it may have compiled.
     """
 
     device: torch.device
@@ -39,7 +40,8 @@ class Settings:
     repetitions: int = 15
     seconds: float = 10.0
     dtypes: tuple[torch.dtype, ...] = (torch.float32,)
-    patience: float = math.inf  # seconds after which no further row is begun
+    patience: float = math.inf  # seconds of the whole run, of which each benchmark has a share
+    compiles: bool = False
 
     def tolerances(self, table: Mapping[torch.dtype, float]) -> list[tuple[torch.dtype, float]]:
         """Of a table of tolerances the precisions that are asked for."""
@@ -96,6 +98,14 @@ def outputs(result: Any) -> list[Tensor]:
     if isinstance(result, (tuple, list)):
         return [tensor for item in result for tensor in outputs(item)]
     return []
+
+
+def without_triton(settings: Settings) -> str | None:
+    """Why our Triton kernels cannot be had on the device; None where they can: on a GPU that they take, and at the
+    sizes of a test where Triton's interpreter was asked for."""
+    if settings.device.type == "cuda":
+        return why_unavailable()
+    return why_missing() if settings.tiny else "the Triton kernels need CUDA"
 
 
 def peer(package: str, install: str | None = None) -> Any:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks.attention import HEADS, WIDTH, backend, inputs, need
-from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of, peer
+from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, peer, without_triton
+from benchmarks.cuda_norms import ending, running
 from pmrf_blocks.attention.dense import neighborhood_mask
 from pmrf_blocks.attention.windows import Window
+from pmrf_blocks.kernels.neighborhood import neighborhood_reference
 
-DENSEST = 64  # beyond this side the masks of the dense forms outgrow what anybody would use
+DENSEST = 64  # beyond this side the dense forms' masks, and the formula's keys, outgrow what anybody would use
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 5e-3}
 
 
@@ -38,13 +40,22 @@ def xformers(size: int, kernel: int, settings: Settings, dtype: torch.dtype, *, 
     return build
 
 
+def formula(tensors: list[torch.Tensor], kernel: int, *, backward: bool, compiled: bool) -> Build:
+    """What the kernel is a fused form of, in torch's own operators, eager or as torch.compile has it."""
+
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return neighborhood_reference(q, k, v, (kernel, kernel), (1, 1), q.shape[-1] ** -0.5)
+
+    return running(attend, tensors[:3], backward=backward, compiled=compiled, cotangents=tensors[3:])
+
+
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     cuda = settings.device.type == "cuda"
     if not cuda and not settings.tiny:
         raise Missing("needs CUDA")
-    sizes, kernels = ((20,), (5,)) if settings.tiny else ((32, 64, 128, 256), (7, 13))
-    for size in sizes:
-        for kernel in kernels:
+    sizes, kernels = ((8,), (3,)) if settings.tiny else ((64, 128, 32, 256), (7, 13))
+    for kernel in kernels:
+        for size in sizes:
             for dtype, tolerance in settings.tolerances(TOLERANCES):
                 for backward in (False, True):
                     yield compared(size, kernel, dtype, tolerance, backward, settings)
@@ -53,18 +64,19 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
 def compared(
     size: int, kernel: int, dtype: torch.dtype, tolerance: float, backward: bool, settings: Settings
 ) -> Comparison:
-    names = {"ours": "triton" if settings.device.type == "cuda" else "tiled", "FlexAttention": "flex",
+    names = {"ours": "tiled" if without_triton(settings) else "triton", "FlexAttention": "flex",
              "natten": "natten", "tiled": "tiled"}  # fmt: skip
     tensors = inputs(size, settings, dtype)
     contenders = {
         label: backend(name, tensors, kernel, backward=backward, settings=settings) for label, name in names.items()
     }
     if size <= DENSEST:
+        contenders["the formula"] = formula(tensors, kernel, backward=backward, compiled=False)
+        contenders["the formula, compiled"] = formula(tensors, kernel, backward=backward, compiled=True)
         contenders["dense SDPA"] = backend("dense", tensors, kernel, backward=backward, settings=settings)
         contenders["dense xformers"] = xformers(size, kernel, settings, dtype, backward=backward)
-    direction = "forward + backward" if backward else "forward"
     return Comparison(
-        f"{size}x{size}, {HEADS} heads of {WIDTH}, kernel {kernel}, {name_of(dtype)}, {direction}",
+        f"neighborhood attention {size}x{size}, {HEADS} heads of {WIDTH}, kernel {kernel}, {ending(dtype, backward)}",
         contenders,
         tolerance=tolerance,
         need=need(size, kernel, dtype, backward=backward),

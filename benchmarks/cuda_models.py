@@ -1,4 +1,4 @@
-"""Whole networks: eager, compiled, and replayed as CUDA graphs."""
+"""Whole networks: eager, compiled, replayed as CUDA graphs, and on our Triton kernels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from torch import Tensor
 
 from benchmarks.autoencoder import LATENT, channels, channels_last, images, need, seeded
 from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of
+from benchmarks.transformer import LATENT_PMRF, PMRF, Velocity, given, network_of
 from benchmarks.transformer import need as step_need
-from benchmarks.transformer import network_of
 from pmrf_blocks.autoencoders import SimVAE
+from pmrf_blocks.kernels import optimize
 
 Function = Callable[[Tensor], Tensor]
+MODES = {"ours, eager": "eager", "compiled": "compiled", "CUDA graph": "graph"}
 
 
 def running(function: Function, x: Tensor, mode: str) -> Build:
@@ -55,25 +57,54 @@ def recorded(function: Function, x: Tensor) -> Call:
 def comparisons(settings: Settings) -> Iterator[Comparison]:
     if settings.device.type != "cuda" and not settings.tiny:
         raise Missing("needs CUDA")
-    modes = {"ours, eager": "eager", "compiled": "compiled", "CUDA graph": "graph"}
-    for dtype, tolerance in settings.tolerances({torch.bfloat16: 0.1, torch.float32: 1e-3}):
-        name = name_of(dtype)
-        vae = seeded(SimVAE, LATENT, channels=channels(settings), settings=settings)
-        vae = channels_last(vae, dtype)
-        for size in (32,) if settings.tiny else (256, 512):
-            x = images(size, settings, dtype)
-            yield Comparison(
-                f"Sim-VAE, encode + decode, {size}x{size}, {name}",
-                {label: running(lambda x: vae.decode(vae.encode(x).mode()), x, mode) for label, mode in modes.items()},  # noqa: B023
-                tolerance=tolerance,
-                need=need(SimVAE, size, settings, dtype),
-            )
-        network = network_of(settings).to(dtype)
-        for size in (64,) if settings.tiny else (256, 512):
-            x = images(size, settings, dtype)
-            yield Comparison(
-                f"PMRF's transformer, one step, {size}x{size}, {name}",
-                {label: running(lambda x: network(x, 0.5), x, mode) for label, mode in modes.items()},  # noqa: B023
-                tolerance=tolerance,
-                need=step_need(size, settings, dtype),
-            )
+    for size in (0,) if settings.tiny else (256, 512):  # every network at one size before any at the next
+        for dtype, tolerance in settings.tolerances({torch.bfloat16: 0.1, torch.float32: 1e-3}):
+            yield step_of(LATENT_PMRF, size or LATENT_PMRF.tiny, dtype, tolerance, settings)
+            yield autoencoding(size or 32, dtype, tolerance, settings)
+            yield step_of(PMRF, size or PMRF.tiny, dtype, tolerance, settings)
+
+
+def step_of(velocity: Velocity, size: int, dtype: torch.dtype, tolerance: float, settings: Settings) -> Comparison:
+    network = network_of(settings, velocity).to(dtype)
+    x = given(size, settings, dtype, velocity)
+    contenders = {label: running(lambda x: network(x, 0.5), x, mode) for label, mode in MODES.items()}
+
+    def fused() -> Call:
+        if x.device.type != "cuda":
+            raise Missing("needs CUDA")
+        triton = network_of(settings, velocity, triton=True).to(dtype)
+        triton.set_backend("triton")  # type: ignore[operator]
+        return lambda: triton(x, 0.5)
+
+    return Comparison(
+        f"{velocity.title(size)}, {name_of(dtype)}",
+        {**contenders, "ours, Triton kernels": fused},
+        tolerance=tolerance,
+        need=step_need(size, settings, dtype, velocity),
+    )
+
+
+def autoencoding(size: int, dtype: torch.dtype, tolerance: float, settings: Settings) -> Comparison:
+    def network(*, triton: bool = False) -> SimVAE:
+        made = seeded(SimVAE, LATENT, channels=channels(settings), settings=settings)
+        if triton:
+            optimize(made, triton=True)
+        return channels_last(made, dtype)
+
+    x, vae = images(size, settings, dtype), network()
+
+    def fused() -> Call:
+        if x.device.type != "cuda":
+            raise Missing("needs CUDA")
+        triton = network(triton=True)
+        return lambda: triton.decode(triton.encode(x).mode())
+
+    return Comparison(
+        f"Sim-VAE, encode + decode, {size}x{size}, {name_of(dtype)}",
+        {
+            **{label: running(lambda x: vae.decode(vae.encode(x).mode()), x, mode) for label, mode in MODES.items()},
+            "ours, Triton kernels": fused,
+        },
+        tolerance=tolerance,
+        need=need(SimVAE, size, settings, dtype),
+    )

@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of
+from benchmarks.comparison import Build, Call, Comparison, Missing, Settings, name_of, without_triton
 from benchmarks.needs import Need
 from pmrf_blocks.attention import AxialRoPE, axial_positions
-from pmrf_blocks.kernels import why_unavailable
 from pmrf_blocks.kernels.layer_norm import channel_layer_norm, layer_norm_reference
 from pmrf_blocks.kernels.rms_norm import rms_norm
 from pmrf_blocks.kernels.rotary import rotary, rotary_reference
@@ -23,13 +22,21 @@ from pmrf_blocks.transformers import layers as formula
 EPS, HEAD, GROUPS = 1e-6, 64, 32
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 5e-3}
 # Width and side of what the networks have at 512x512, then at 256x256.
-MAPS = ((128, 512), (256, 256), (512, 128), (512, 64), (128, 256), (256, 128), (512, 32))  # Sim-VAE's
+MAPS = ((128, 512), (256, 256), (512, 64), (128, 256), (256, 128), (512, 32))  # Sim-VAE's
 TOKENS = ((256, 128), (512, 64), (1024, 32), (256, 64), (512, 32), (1024, 16))  # PMRF's
 Function = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
-def running(function: Function, tensors: list[Tensor], *, backward: bool, compiled: bool = False) -> Build:
-    """The function on copies of the tensors; `backward`: and the gradient of each of them."""
+def running(
+    function: Function,
+    tensors: list[Tensor],
+    *,
+    backward: bool,
+    compiled: bool = False,
+    cotangents: list[Tensor] | None = None,
+) -> Build:
+    """The function on copies of the tensors; `backward`: and the gradient of each of them, from `cotangents` of the
+    results, or random ones."""
 
     def build() -> Call:
         if compiled and tensors[0].device.type != "cuda":
@@ -38,14 +45,12 @@ def running(function: Function, tensors: list[Tensor], *, backward: bool, compil
         if compiled:
             torch.compiler.reset()  # else the shapes of other rows make it compile for all shapes, or give up
             apply = torch.compile(function, dynamic=False)
-        generator = torch.Generator().manual_seed(1)
-        outputs = _tuple(function(*copies(tensors)))
-        cotangents = [torch.empty_like(x).copy_(torch.randn(x.shape, generator=generator)) for x in outputs]
+        along = drawn_like(_tuple(function(*copies(tensors)))) if cotangents is None else cotangents
 
         def once(leaves: list[Tensor]) -> tuple[Tensor, ...]:
             with torch.set_grad_enabled(backward):
                 outputs = _tuple(apply(*leaves))
-                found = torch.autograd.grad(outputs, leaves, cotangents) if backward else ()
+                found = torch.autograd.grad(outputs, leaves, along) if backward else ()
             return (*(x.detach() for x in outputs), *found)
 
         # What is compiled at first use is not to be timed. On copies of its own: one contender works in place.
@@ -54,6 +59,11 @@ def running(function: Function, tensors: list[Tensor], *, backward: bool, compil
         return lambda: once(leaves)
 
     return build
+
+
+def drawn_like(tensors: tuple[Tensor, ...]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.empty_like(x).copy_(torch.randn(x.shape, generator=generator)) for x in tensors]
 
 
 def followed_by(function: Function, *settings: float) -> Function:
@@ -73,17 +83,16 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
     cuda = settings.device.type == "cuda"
     if not cuda and not settings.tiny:
         raise Missing("needs CUDA")
-    if cuda and (reason := why_unavailable()):
+    if cuda and (reason := without_triton(settings)):
         raise Missing(reason)
-    for dtype, tolerance in settings.tolerances(TOLERANCES):
-        for backward in (False, True):
-            for width, side in ((GROUPS, 8),) if settings.tiny else MAPS:
-                yield from layer_norms(width, side, dtype, tolerance, settings, backward=backward)
-            for width, side in ((HEAD, 8),) if settings.tiny else TOKENS:
-                yield rms_norms(width, side, dtype, tolerance, settings, backward=backward)
-            for width, side in ((HEAD, 8),) if settings.tiny else TOKENS[:3]:
+    sizes = [((GROUPS, 8), (HEAD, 8))] if settings.tiny else list(zip(MAPS, TOKENS, strict=True))
+    for of_maps, of_tokens in sizes:  # every kernel at one size before any at the next: the time may be up
+        for dtype, tolerance in settings.tolerances(TOLERANCES):
+            for backward in (False, True):
+                yield from layer_norms(*of_maps, dtype, tolerance, settings, backward=backward)
+                yield rms_norms(*of_tokens, dtype, tolerance, settings, backward=backward)
                 for cosine in (True, False):  # PMRF's attention, and Latent-PMRF's
-                    yield rotaries(width, side, dtype, tolerance, settings, cosine=cosine, backward=backward)
+                    yield rotaries(*of_tokens, dtype, tolerance, settings, cosine=cosine, backward=backward)
 
 
 def layer_norms(
@@ -94,7 +103,7 @@ def layer_norms(
     x = torch.randn(1, width, side, side, generator=generator).to(settings.device, dtype)
     tensors = [x.contiguous(memory_format=torch.channels_last), *scales(2, width, x)]
     functional = followed_by(layer_norm_reference, EPS, True)
-    ours = followed_by(channel_layer_norm, EPS, True) if x.is_cuda else functional  # as the layers choose
+    ours = functional if without_triton(settings) else followed_by(channel_layer_norm, EPS, True)
 
     def of_groups(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.silu(F.group_norm(x, GROUPS, weight, bias, EPS))
@@ -137,7 +146,7 @@ def rms_norms(
     def reference(x: Tensor, scale: Tensor) -> Tensor:
         return formula.rms_norm(x, scale[:, None, None], EPS)
 
-    ours = followed_by(rms_norm, EPS) if x.is_cuda else reference  # as the layers choose
+    ours = reference if without_triton(settings) else followed_by(rms_norm, EPS)
 
     def functional(x: Tensor, scale: Tensor) -> Tensor:
         return F.rms_norm(x, x.shape[-1:], eps=EPS) * scale[:, None, None]
@@ -170,7 +179,7 @@ def rotaries(
     def reference(q: Tensor, k: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
         return rotary_reference(q, k, cos, sin, scale)
 
-    ours = kernel if q.is_cuda else reference  # as the layers choose
+    ours = reference if without_triton(settings) else kernel
     # Angles are read once each way. Without scaling, in place, what is not turned is not touched, and the backward
     # pass needs the gradients alone.
     angles = Need(traffic=(2 if backward else 1) * (cos.nbytes + sin.nbytes), dtype=dtype)

@@ -37,7 +37,8 @@ def measure(
     """Median, quartiles and peak memory of each call. Repetitions alternate, so that drift hits all.
 
     `first` are the calls' first runs where they have been made. They count as warming up, unless one took longer than
-    `settings.seconds`: beside that, warming up is nothing, and it is not repeated.
+    `settings.seconds`: beside that, warming up is nothing, and it is not repeated. Where first calls compile
+    (`settings.compiles`) the second one says so.
     """
     first = first or {name: observe(call, settings.device) for name, call in calls.items()}
     times: dict[str, list[float]] = {}
@@ -46,6 +47,8 @@ def measure(
     wanted: dict[str, int] = {}
     for name, call in calls.items():
         once = first[name]
+        if once.seconds > settings.seconds and settings.compiles:
+            once = observe(call, settings.device)
         if once.seconds > settings.seconds:
             times[name], peaks[name], at_once[name], wanted[name] = [once.seconds], once.peak_bytes, 1, 1
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import BENCHMARKS, roofline
+from benchmarks.on_cuda import coverage
 
 HEAD = """# Benchmarks
 
@@ -42,6 +43,7 @@ def body(records: Sequence[dict[str, Any]]) -> Iterator[str]:
     if not records:
         yield "Nothing has been measured yet."
         return
+    yield from coverage(records)
     groups: dict[str, list[dict[str, Any]]] = {}
     for record in sorted(records, key=lambda record: record["date"]):
         groups.setdefault(name_of_device(record), []).append(record)

@@ -1,8 +1,4 @@
-"""Runs benchmarks, each in a process of its own, and writes one JSON file.
-
-What a benchmark leaves behind (compiled kernels, caches of the convolution library, an allocator's heap in pieces)
-would count in the next one's memory.
-"""
+"""Runs benchmarks, each in a process of its own (apart.py), and writes one JSON file."""
 
 from __future__ import annotations
 
@@ -11,27 +7,26 @@ import gc
 import importlib
 import importlib.metadata
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
-from torch import multiprocessing
 
 from benchmarks import BENCHMARKS
+from benchmarks.apart import rows_apart
 from benchmarks.comparison import Call, Comparison, Missing, Settings, largest_difference, name_of, outputs
 from benchmarks.measure import Observed, measure, observe
 from benchmarks.needs import Need
+from benchmarks.on_cuda import Times
 from benchmarks.rates import measure_rates
 from pmrf_blocks.training.environment import describe_environment
 
 Row = dict[str, Any]
-PEERS = ("diffusers", "kornia", "natten", "xformers", "opencv-python-headless", "torchmetrics", "triton")
+PEERS = ("diffusers", "kornia", "natten", "xformers", "onnxruntime", "opencv-python-headless", "torchdiffeq",
+         "torchmetrics", "triton")  # fmt: skip
 
 
 def run(names: Sequence[str], settings: Settings, output: Path) -> int:
@@ -42,10 +37,13 @@ def run(names: Sequence[str], settings: Settings, output: Path) -> int:
     deadline = time.time() + settings.patience
     record = describe(settings)
     write(record, output)  # a file that cannot be written is known before anything is measured
-    for name in names or BENCHMARKS:
+    names = names or BENCHMARKS
+    for number, name in enumerate(names):
         start = time.perf_counter()
+        times = Times.of(names[number:], time.time(), deadline)
         try:
-            for row in rows_here(name, settings, deadline) if settings.tiny else rows_apart(name, settings, deadline):
+            arguments = (name, settings, times.last_row)
+            for row in rows_here(*arguments) if settings.tiny else rows_apart(rows_here, arguments, times.end):
                 record["rows"].append(row)
                 tell(row)
                 write(record, output)  # what is measured is kept, whatever comes next
@@ -57,52 +55,17 @@ def run(names: Sequence[str], settings: Settings, output: Path) -> int:
     return sum("failed" in row for row in record["rows"])
 
 
-def rows_here(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
-    """The rows of one benchmark, measured in this process; Missing once `deadline` (of time.time()) is over."""
+def rows_here(name: str, settings: Settings, last_row: float) -> Iterator[Row]:
+    """The rows of one benchmark, measured in this process; Missing where not all of them have begun by `last_row` (of
+    time.time())."""
     gc.freeze()  # what has been imported stays: collecting between rows need not look through it
     try:
         for comparison in importlib.import_module(f"benchmarks.{name}").comparisons(settings):
-            if time.time() > deadline:
-                raise Missing(f"not begun, or not ended, within {settings.patience / 60:g} minutes")
+            if time.time() > last_row:
+                raise Missing(f"its share of {settings.patience / 60:g} minutes was over: further rows were not begun")
             yield {"benchmark": name, **compare(comparison, settings)}
     finally:
         gc.unfreeze()
-
-
-def rows_apart(name: str, settings: Settings, deadline: float) -> Iterator[Row]:
-    """The same from a process of their own, with as many threads as this one.
-
-    It gets them by its environment. After torch.set_num_threads() MKL opens a team of threads for each small product
-    inside torch's own parallel loops: fused attention on a CPU, ours and the peers', would take 1.4 times as
-    long as it does for those who do not call it.
-    """
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=send_rows, args=(name, settings, deadline, there))
-    with patch.dict(os.environ, OMP_NUM_THREADS=str(torch.get_num_threads())):
-        process.start()
-    there.close()
-    try:
-        while isinstance(sent := here.recv(), dict):
-            yield sent
-    except EOFError:
-        sent = ""
-    finally:
-        process.join()
-    if sent is not None:
-        raise Missing(sent or f"its process ended with status {process.exitcode}")
-
-
-def send_rows(name: str, settings: Settings, deadline: float, to: Connection) -> None:
-    """Send every row, and None after the last, or the reason why there are no more."""
-    try:
-        for row in rows_here(name, settings, deadline):
-            to.send(row)
-        to.send(None)
-    except Missing as reason:
-        to.send(str(reason))
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def describe(settings: Settings) -> dict[str, Any]:

@@ -72,8 +72,7 @@ def items(arguments: Arguments) -> dict[str, dict[str, Job]]:
         return Job([python, "-m", f"recipes.{name}", *place, "--minutes", str(arguments.minutes), "--allow-dirty"])
 
     quick = ["--tiny"] if arguments.scale == "debug" else ["--minutes", str(0.8 * arguments.minutes)]
-    measured = ["--device", arguments.device, "--output", f"{runs}/benchmarks.json"]
-    cuda = ["cuda_attention", "cuda_norms", "cuda_resize", "cuda_models"]
+    measured = ["--device", arguments.device, "--output", f"{runs}/benchmarks.json", "--page", f"{runs}/benchmarks.md"]
     return {
         "checks": {"kernels": Job([python, "-m", "pytest", "-q", "-x", "tests/kernels", "tests/attention"])},
         "model": {
@@ -84,7 +83,7 @@ def items(arguments: Arguments) -> dict[str, dict[str, Job]]:
             "flow": stage("flow", "autoencoder", "estimator"),
             "pixel": stage("pixel", "mean"),
         },
-        "benchmarks": {"cuda": Job([python, "-m", "benchmarks", "run", *cuda, *quick, *measured])},
+        "benchmarks": {"cuda": Job([python, "-m", "benchmarks", "cuda", *quick, *measured])},
         "tables": {name: table(name) for name in ("table2_architecture", "table3_channels", "figure3_convergence")},
     }
 

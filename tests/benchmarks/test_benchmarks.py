@@ -1,6 +1,8 @@
 """Every benchmark runs at tiny sizes; the harness refuses what is not equal; the page says what the numbers say."""
 
+import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,11 +14,14 @@ import torch
 
 from benchmarks import BENCHMARKS, report, running
 from benchmarks.__main__ import main
+from benchmarks.apart import rows_apart
 from benchmarks.comparison import Comparison, Goal, Missing, Seconds, Settings, peer
 from benchmarks.measure import measure, observe
-from benchmarks.running import compare, rows_apart, rows_here
+from benchmarks.on_cuda import ON_CUDA
+from benchmarks.running import compare, rows_here
 
 ROOT = Path(__file__).resolve().parents[2]
+RATES = {"operations": {"float32": 2e11, "bfloat16": 1e9}, "bytes": 1e10}
 TINY = Settings(torch.device("cpu"), tiny=True, repetitions=3, seconds=0.2)
 
 
@@ -48,6 +53,37 @@ def test_every_benchmark_measures_ours_and_checks_what_can_be_equal(results):
             assert set(row["distances"]) == set(row["measured"]) - {row["ours"]}
 
 
+def test_every_subject_for_a_gpu_is_measured(results):
+    """The page says of each whether it ran on one, so that its list must be whole."""
+    works = {name: [] for name in ON_CUDA}
+    for row in json.loads((results / "all.json").read_text())["rows"]:
+        works.setdefault(row["benchmark"], []).append(row["work"])
+    for name, work in ON_CUDA.items():
+        for subject in work.subjects:
+            assert any(title.startswith(subject) for title in works[name]), subject
+        assert all(title.startswith(work.subjects) for title in works[name]), works[name]
+
+
+def test_every_triton_kernel_is_held_against_its_compiled_formula(results):
+    rows = json.loads((results / "all.json").read_text())["rows"]
+    subjects = {
+        "layer_norm": "channel layer norm + SiLU, ", "rms_norm": "AdaRMSNorm", "rotary": "rotary embedding",
+        "neighborhood": "neighborhood attention 8x8",
+    }  # fmt: skip
+    assert {file.stem.removesuffix("_triton") for file in (ROOT / "pmrf_blocks/kernels").glob("*_triton.py")} == set(
+        subjects
+    )
+    for beginning in subjects.values():
+        mine = [row for row in rows if row["benchmark"].startswith("cuda_") and row["work"].startswith(beginning)]
+        assert {row["work"].rpartition(", ")[2] for row in mine} == {"forward", "forward + backward"}
+        for row in mine:
+            (compiled,) = (name for name in row["left_out"] if name.endswith(", compiled"))
+            assert row["left_out"][compiled] == "compiled for CUDA alone"
+            # The formula as it is takes part in the comparison here, and so does the kernel, in Triton's interpreter.
+            formula = "F.layer_norm on the permuted map, F.silu" if compiled == "the same, compiled" else "the formula"
+            assert row["distances"][formula] < 1e-5
+
+
 def test_the_page(results, tmp_path):
     page = tmp_path / "page.md"
     assert main(["report", "--results", str(results), "--output", str(page)]) == 0
@@ -63,10 +99,9 @@ def test_without_cuda_its_microbenchmarks_are_left_out(tmp_path, capsys, monkeyp
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     output = tmp_path / "cuda.json"
-    rates = {"operations": {"float32": 2e11, "bfloat16": 1e9}, "bytes": 1e10}
-    monkeypatch.setattr(running, "measure_rates", lambda settings: rates)
+    monkeypatch.setattr(running, "measure_rates", lambda settings: RATES)
     names = ["cuda_attention", "cuda_norms", "cuda_resize", "cuda_models"]
-    assert main(["run", *names, "--device", "cpu", "--output", str(output)]) == 0
+    assert main(["run", *names, "--device", "cpu", "--minutes", "9", "--output", str(output)]) == 0
     left_out = json.loads(output.read_text())["left_out"]
     assert {left_out[name] for name in names} == {"needs CUDA"}
     assert "cuda_attention: left out: needs CUDA" in capsys.readouterr().err
@@ -78,7 +113,7 @@ def test_no_row_is_begun_when_the_time_is_up(tmp_path):
     assert main([*command, "--output", str(output)]) == 0
     record = json.loads(output.read_text())
     assert record["rows"] == []
-    assert "within 0 minutes" in record["left_out"]["startup"]
+    assert "share of 0 minutes was over" in record["left_out"]["startup"]
 
 
 def test_an_unknown_name(capsys):
@@ -97,6 +132,25 @@ def test_numbers_that_make_no_sense(arguments, capsys):
     with pytest.raises(SystemExit):
         main(["run", "startup", *arguments])
     assert arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA works here")
+def test_the_list_for_a_gpu_needs_one(capsys, tmp_path):
+    output, page = tmp_path / "x.json", tmp_path / "page.md"
+    assert main(["cuda", "--output", str(output), "--page", str(page)]) == 2
+    assert "'cuda' does not work here" in capsys.readouterr().err
+    assert not output.exists()
+    assert not page.exists()
+
+
+def test_the_list_for_a_gpu_writes_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "measure_rates", lambda settings: RATES)
+    output, page = tmp_path / "x.json", tmp_path / "page.md"
+    command = ["cuda", "--tiny", "--device", "cpu", "--dtypes", "float32", "--minutes", "0"]
+    assert main([*command, "--output", str(output), "--page", str(page)]) == 0
+    record = json.loads(output.read_text())
+    assert list(record["left_out"]) == ["bfloat16", *ON_CUDA]
+    assert f"- {record['date']}, revision" in page.read_text()
 
 
 def test_results_that_cannot_be_read_or_written(tmp_path, capsys):
@@ -148,12 +202,14 @@ def test_a_peer_that_breaks_does_not_end_the_run():
 
 
 def test_a_benchmark_in_a_process_of_its_own(capfd):
-    rows = list(rows_apart("startup", TINY, time.time() + 60))
-    assert [row["work"] for row in rows] == [row["work"] for row in rows_here("startup", TINY, time.time() + 60)]
-    with pytest.raises(Missing, match="within inf minutes"):
-        list(rows_apart("startup", TINY, time.time()))
+    rows = list(rows_apart(rows_here, ("startup", TINY, math.inf), math.inf))
+    assert [row["work"] for row in rows] == [row["work"] for row in rows_here("startup", TINY, math.inf)]
+    with pytest.raises(Missing, match="share of inf minutes was over"):
+        list(rows_apart(rows_here, ("startup", TINY, 0.0), math.inf))
     with pytest.raises(Missing, match="its process ended with status 1"):
-        list(rows_apart("no_such_benchmark", TINY, time.time() + 60))
+        list(rows_apart(rows_here, ("no_such_benchmark", TINY, math.inf), math.inf))
+    with pytest.raises(Missing, match="its time was over in the midst of a row"):
+        list(rows_apart(time.sleep, (3600,), 0.0))
     assert "No module named 'benchmarks.no_such_benchmark'" in capfd.readouterr().err
 
 
@@ -192,6 +248,20 @@ def test_long_calls_are_made_once():
         "peak_bytes": times["b"]["peak_bytes"]
     }
     assert times["a"]["repetitions"] == 3
+
+
+def test_a_first_call_that_compiles_is_no_measure():
+    """On a GPU a call takes seconds once, and is then worth many repetitions."""
+    spent = iter([Seconds(20.0)] + 10 * [Seconds(0.06)])
+    times = measure({"a": lambda: next(spent)}, dataclasses.replace(TINY, compiles=True))
+    assert (times["a"]["median"], times["a"]["repetitions"]) == (0.06, 3)
+
+
+def test_a_first_timing_chooses_how_many_repetitions_there_are():
+    settings = dataclasses.replace(TINY, seconds=0.5, repetitions=15)
+    for seconds, repetitions in ((0.1, 5), (0.3, 3)):
+        times = measure({"a": lambda s=seconds: Seconds(s)}, settings)
+        assert times["a"]["repetitions"] == repetitions
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory of the processor is read from /proc")
