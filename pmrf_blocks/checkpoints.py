@@ -8,17 +8,18 @@ from typing import Any
 
 from torch import Tensor
 
-from pmrf_blocks.pretrained import WeightsError, read_pickle, read_safetensors
+from pmrf_blocks.weight_files import WeightsError, read_pickle, read_weights
 
 WRAPPERS = ("module", "_orig_mod")  # what DistributedDataParallel and torch.compile put into names
 
 
 def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
-    """The content of a .safetensors file, or of any file that torch.save wrote, read with weights_only=True.
+    """The content of a .safetensors file, of the shards that a .json lists, or of any file that torch.save wrote, which
+    is read with weights_only=True.
 
     Raises WeightsError for a file that is not there, is damaged, or holds anything but weights and plain values.
     """
-    return read_safetensors(path) if Path(path).suffix == ".safetensors" else read_pickle(path)
+    return read_weights(Path(path)) if Path(path).suffix in (".safetensors", ".json") else read_pickle(path)
 
 
 def weights_under(content: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:

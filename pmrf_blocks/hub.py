@@ -6,11 +6,12 @@ import importlib
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pmrf_blocks.messages import first_line
-from pmrf_blocks.weight_files import CONFIG, WeightsError
+from pmrf_blocks.weight_files import CONFIG, WeightsError, check_variant
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -31,19 +32,22 @@ def is_hub_id(name: str) -> bool:
 def locate(
     path_or_repo: str | Path,
     *,
-    patterns: Sequence[str] = ("*.json", "*.safetensors"),
+    patterns: Sequence[str] | None = None,
+    variant: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """A local folder, or the snapshot of a hub id 'owner/name' (the files that match `patterns` alone).
+    """A local folder, or the snapshot of a hub id 'owner/name'.
 
     Arguments:
+        patterns: of the files to download; config and weights unless given.
+        variant: download the weights of this variant alone, those of none unless given.
         revision: of the hub: a branch, a tag or a commit; its main branch unless given.
         token: of the hub, for private models; True takes the one that is stored on this machine, False none.
         local_files_only: take what was downloaded before, and do not ask the hub.
 
-    A folder on the disk is never the hub, and the last three mean nothing to it: a Path is no hub id, and neither is a
+    A folder on the disk is never the hub, and all these mean nothing to it: a Path is no hub id, and neither is a
     string whose first part is a folder here. Else a stranger who takes the name of a missing folder would be loaded.
     WeightsError where nothing is found.
     """
@@ -59,13 +63,46 @@ def locate(
         raise WeightsError(f"no folder {path} in {path.parts[0]}, which is a folder here and not the hub's")
     package = hub()
     options = {"revision": revision, "token": token, "local_files_only": local_files_only}
+    files = download_patterns(variant) if patterns is None else {"allow_patterns": list(patterns)}
     try:
-        return Path(package.snapshot_download(name, allow_patterns=list(patterns), **options))
+        return Path(package.snapshot_download(name, **files, **options))
     except Exception as error:  # the hub's errors are many: network, authorisation, absence
         reason = first_line(error)
         at = f" at revision {revision}" if revision else ""
         where = "among what was downloaded before" if local_files_only else "from the hub"
         raise WeightsError(f"cannot get {path_or_repo}{at} {where}: {reason}") from None
+
+
+def download_patterns(variant: str | None) -> dict[str, list[str]]:
+    """Of the hub's files those that a model of this variant is read from, in whatever folders, for snapshot_download().
+
+    Most repositories with a half-precision variant hold the whole precision too, and one of them is enough.
+    """
+    check_variant(variant)
+    if variant is None:
+        return {"allow_patterns": ["*.json", "*.safetensors"], "ignore_patterns": ["*model.*.safetensors"]}
+    return {"allow_patterns": ["*.json", f"*.{variant}.safetensors", f"*.{variant}-*-of-*.safetensors"]}
+
+
+class Pushed:
+    """Mix-in of what has save_pretrained(folder): push_to_hub('owner/name')."""
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        private: bool | None = None,
+        message: str = "Upload model",
+        **saving: Any,
+    ) -> None:
+        """Upload what save_pretrained() writes to 'owner/name'; arguments and errors are hub.upload()'s.
+
+        `saving` are arguments of save_pretrained(): variant, max_shard_bytes, and of a pipeline dtype.
+        """
+        write = partial(cast("Any", self).save_pretrained, **saving)
+        upload(write, repo_id, revision=revision, token=token, private=private, message=message)
 
 
 def upload(

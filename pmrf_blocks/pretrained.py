@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from pmrf_blocks.arguments import check_arguments
 from pmrf_blocks.construction import plan
+from pmrf_blocks.hub import Pushed
 from pmrf_blocks.hub import locate as locate
-from pmrf_blocks.hub import upload
 from pmrf_blocks.messages import first_line, short
 from pmrf_blocks.variants import from_path, import_path, is_path
 from pmrf_blocks.weight_files import (
@@ -111,7 +111,7 @@ def check_plan(make: Callable[[], nn.Module], header: Mapping[str, Tensor], *, c
     check_keys(planned, header, str(weights))
 
 
-class Pretrained:
+class Pretrained(Pushed):
     """Mix-in for a network: save_pretrained(folder), from_pretrained(folder_or_hub_id), push_to_hub(name).
 
     The constructor's arguments are recorded as they were given, defaults included, and written to config.json with
@@ -176,7 +176,9 @@ class Pretrained:
         model.fp16.safetensors. `revision`, `token` and `local_files_only` are for the hub (hub.locate()).
         `trusted_modules` names modules or packages outside pmrf_blocks whose code config.json may import and run.
         """
-        folder = locate(path_or_repo, revision=revision, token=token, local_files_only=local_files_only)
+        folder = locate(
+            path_or_repo, variant=variant, revision=revision, token=token, local_files_only=local_files_only
+        )
         config = read_json(folder / CONFIG)
         named = config.pop("class", cls.__name__)
         if named != cls.__name__:
@@ -192,18 +194,6 @@ class Pretrained:
         check_plan(make, header_of(weights), config=folder / CONFIG, weights=weights)
         model = build_network(make, read_weights(weights), config=folder / CONFIG, weights=weights)
         return cast("Network", model.to(device))
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        private: bool | None = None,
-        message: str = "Upload model",
-    ) -> None:
-        """Upload what save_pretrained() writes to 'owner/name'; arguments and errors are hub.upload()'s."""
-        upload(self.save_pretrained, repo_id, revision=revision, token=token, private=private, message=message)
 
 
 def _plain(value: Any) -> Any:

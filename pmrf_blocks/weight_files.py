@@ -45,6 +45,11 @@ def file_names(stem: str, variant: str | None) -> tuple[str, str]:
     return f"{stem}{mark}.safetensors", f"{stem}.safetensors.index{mark}.json"
 
 
+def shard_pattern(stem: str, variant: str | None) -> str:
+    """A glob of the shards; WeightsError for an impossible variant."""
+    return file_names(stem, variant)[0].removesuffix(".safetensors") + "-*-of-*.safetensors"
+
+
 def find_weights(folder: Path, variant: str | None = None, *, stems: Sequence[str] = STEMS) -> Path:
     """The weight file of a folder, or the list of its shards; the first of `stems` that has one.
 
@@ -58,7 +63,8 @@ def find_weights(folder: Path, variant: str | None = None, *, stems: Sequence[st
     shapes = rf"(?:{either})\.(\w+)(?:-\d+-of-\d+)?\.safetensors"
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     others = sorted({match[1] for match in (re.fullmatch(shapes, name) for name in names) if match})
-    there = f"; there is variant {' and '.join(map(repr, others))}: pass variant={others[0]!r}" if others else ""
+    unasked = "; weights of a variant alone, such as 'fp16', are taken with variant='fp16'" if variant is None else ""
+    there = f"; there is variant {' and '.join(map(repr, others))}: pass variant={others[0]!r}" if others else unasked
     raise WeightsError(f"weight file {folder / file_names(stems[0], variant)[0]} not found{there}")
 
 

@@ -20,18 +20,11 @@ from torch import Tensor
 from pmrf_blocks.autoencoders.configurations import KL, READERS, describe
 from pmrf_blocks.autoencoders.sd_vae import SDVAE
 from pmrf_blocks.autoencoders.sim_vae import SimVAE
-from pmrf_blocks.pretrained import (
-    CONFIG,
-    WEIGHTS,
-    WeightsError,
-    build_network,
-    locate,
-    read_json,
-    read_pickle,
-    read_safetensors,
-)
+from pmrf_blocks.checkpoints import read_checkpoint
+from pmrf_blocks.pretrained import CONFIG, WeightsError, build_network, locate, read_json
+from pmrf_blocks.weight_files import STEMS, file_names, find_weights, shard_pattern
 
-STEM = "diffusion_pytorch_model"
+STEM = STEMS[1]
 # Attention of files from before diffusers 0.18.
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
@@ -41,6 +34,9 @@ def load_autoencoder(
     *,
     subfolder: str = "",
     variant: str | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     trusted_modules: Collection[str] = (),
@@ -51,6 +47,7 @@ def load_autoencoder(
         path_or_repo: also a .safetensors file with its config.json beside it.
         subfolder: where a whole pipeline keeps it ('vae' in Stable Diffusion and FLUX.1).
         variant: which of several weight files, such as 'fp16' for diffusion_pytorch_model.fp16.safetensors.
+        revision, token, local_files_only: of the hub (hub.locate()).
         dtype: of the network; that of its layers, float32, unless given.
         trusted_modules: modules whose code config.json may import, where a folder of ours has layers of one's own.
 
@@ -69,56 +66,38 @@ def load_autoencoder(
     if path.suffix == ".safetensors" and path.is_file():
         folder, weights = path.parent, path
     else:
-        names = [CONFIG, WEIGHTS, *_file_names(variant), f"{STEM}*-of-*.safetensors"]
-        patterns = [f"{subfolder}/{name}" if subfolder else name for name in names]
-        folder, weights = locate(path_or_repo, patterns=patterns) / subfolder, None
+        patterns = [f"{subfolder}/{name}" if subfolder else name for name in _files(variant)]
+        options: Any = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        folder, weights = locate(path_or_repo, patterns=patterns, **options) / subfolder, None
     config = read_json(folder / CONFIG)
     kind = config.get("_class_name", config.get("class"))
     ours: dict[Any, type[SimVAE]] = {"SimVAE": SimVAE, "SDVAE": SDVAE}
     if isinstance(kind, str) and kind in ours:
-        return ours[kind].from_pretrained(folder, trusted_modules=trusted_modules).to(device=device, dtype=dtype)
+        own = ours[kind].from_pretrained(folder, variant=variant, trusted_modules=trusted_modules)
+        return own.to(device=device, dtype=dtype)
     if not isinstance(kind, str) or kind not in READERS:
         raise WeightsError(f"{folder / CONFIG}: _class_name must be one of {', '.join(READERS)}; got {kind!r}")
     weights = weights or _weights_in(folder, variant)
     make = partial(READERS[kind], config)
-    state_dict = rename(_read(weights))
+    state_dict = rename(read_checkpoint(weights))
     return build_network(make, state_dict, config=folder / CONFIG, weights=weights).to(device=device, dtype=dtype)
 
 
-def _file_names(variant: str | None) -> tuple[str, str]:
-    """Of the weights in one file, and of the list of their shards, as diffusers names them."""
-    mark = f".{variant}" if variant else ""
-    return f"{STEM}{mark}.safetensors", f"{STEM}.safetensors.index{mark}.json"
+def _files(variant: str | None) -> list[str]:
+    """Patterns of all that an autoencoder's folder may be read from."""
+    weights = [name for stem in STEMS for name in (*file_names(stem, variant), shard_pattern(stem, variant))]
+    return [CONFIG, *weights]
 
 
 def _weights_in(folder: Path, variant: str | None) -> Path:
-    """The weight file, or the list of its shards; WeightsError names the variants that there are instead."""
-    single, index = (folder / name for name in _file_names(variant))
+    """The weight file, the list of its shards, or the pickle of older versions; else WeightsError."""
     pickle = folder / f"{STEM}.bin"
-    for place in (single, index, *(() if variant else (pickle,))):
-        if place.is_file():
-            return place
-    marks = {re.fullmatch(rf"{STEM}\.(\w+)(-\d+-of-\d+)?\.safetensors", path.name) for path in folder.iterdir()}
-    others = sorted({match[1] for match in marks if match})
-    there = f"; there is variant {' and '.join(map(repr, others))}: pass variant={others[0]!r}" if others else ""
-    raise WeightsError(f"weight file {single} not found{there}")
-
-
-def _read(weights: Path) -> Mapping[str, Any]:
-    """The tensors of a weight file, or of all shards in a list."""
-    if weights.suffix == ".safetensors":
-        return read_safetensors(weights)
-    if weights.suffix != ".json":
-        return read_pickle(weights)
-    places = read_json(weights).get("weight_map")
-    if not isinstance(places, Mapping) or not all(isinstance(name, str) for name in places.values()):
-        raise WeightsError(f"{weights} is no list of shards: weight_map must be an object of file names")
-    state_dict: dict[str, Tensor] = {}
-    for name in sorted(set(places.values())):
-        if not re.fullmatch(rf"{STEM}[\w.-]*\.safetensors", name):
-            raise WeightsError(f"{weights} names a shard {name!r}, which is no weight file of this folder")
-        state_dict |= read_safetensors(weights.parent / name)
-    return state_dict
+    try:
+        return find_weights(folder, variant, stems=(STEM,))
+    except WeightsError:
+        if variant is None and pickle.is_file():
+            return pickle
+        raise
 
 
 def rename(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -164,5 +143,5 @@ def save_diffusers(model: SimVAE, folder: str | Path, *, kind: str = KL) -> None
     if kind == KL:
         weights = {re.sub(r"\b(down|up)sampler\.", r"\1samplers.0.", key): value for key, value in weights.items()}
     contiguous = {key: value.contiguous() for key, value in weights.items()}
-    (folder / _file_names(None)[0]).write_bytes(save(contiguous, metadata={"format": "pt"}))
+    (folder / f"{STEM}.safetensors").write_bytes(save(contiguous, metadata={"format": "pt"}))
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

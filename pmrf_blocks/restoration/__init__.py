@@ -9,6 +9,7 @@ sources.py      what a flow starts from and what it sees
 names.py        names of a pipeline's networks
 published.py    PMRF's released checkpoints, for PMRF.from_published()
 saving.py       load_restorer(), and what save_pretrained writes
+parts.py        parts and settings as config.json describes them
 aligned.py      restore_crop(), restore_crops(): aligned crops of one face, of any size
 photographs.py  restore_photograph(): faces found, aligned, restored, pasted back
 videos.py       restore_video(): the same frame by frame, without flicker

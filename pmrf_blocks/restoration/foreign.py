@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from pmrf_blocks.checkpoints import read_checkpoint
+from pmrf_blocks.hub import Pushed, locate
 from pmrf_blocks.messages import first_line
-from pmrf_blocks.pretrained import CONFIG, WEIGHTS, WeightsError, locate, read_json
 from pmrf_blocks.restoration.aligned import resize_to
 from pmrf_blocks.restoration.spaces import from_signed, to_signed
-from pmrf_blocks.whole_files import write_bytes, write_json
+from pmrf_blocks.weight_files import CONFIG, WeightsError, find_weights, read_json, write_weights
+from pmrf_blocks.whole_files import write_json
 
 FACE = 512  # side of the aligned crops that all published networks for faces work on
 # spandrel 0.4 and spandrel_extra_arches 0.2 call them with [0, 1]; their authors' code gives and takes [-1, 1].
@@ -29,7 +30,7 @@ def read_network(path: str | Path, device: str | torch.device = "cpu", *, wanted
     """spandrel's descriptor of the network in a file, in eval mode.
 
     Arguments:
-        path: .pth, .pt, .ckpt (read with weights_only=True) or .safetensors.
+        path: .pth, .pt, .ckpt (read with weights_only=True), .safetensors, or a list of its shards.
         wanted_by: what needs spandrel, for the message.
 
     Raises WeightsError where spandrel is not installed, or the file is no network from RGB to RGB that it knows.
@@ -57,7 +58,7 @@ def read_network(path: str | Path, device: str | torch.device = "cpu", *, wanted
     return loaded.eval()
 
 
-class ForeignNetwork(nn.Module):
+class ForeignNetwork(nn.Module, Pushed):
     """A network in a file that spandrel reads, from degraded images to restored ones of the same size.
 
     A network for faces sees each image at 512x512, as its authors' code shows it; one that enlarges is brought back to
@@ -95,21 +96,37 @@ class ForeignNetwork(nn.Module):
             return from_signed(self.network(to_signed(x))[0])
         return self._descriptor(x)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write config.json and model.safetensors into `folder`, from which spandrel reads it again."""
-        from safetensors.torch import save
+    def save_pretrained(
+        self, folder: str | Path, *, variant: str | None = None, max_shard_bytes: int | None = None
+    ) -> None:
+        """Write config.json and model.safetensors into `folder`, from which spandrel reads it again.
 
+        `variant` and `max_shard_bytes` are those of Pretrained.save_pretrained().
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {key: value.contiguous() for key, value in self.network.state_dict().items()}
-        write_bytes(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+        write_weights(folder, self.network.state_dict(), variant=variant, max_shard_bytes=max_shard_bytes)
         write_json(folder / CONFIG, {"class": type(self).__name__, "architecture": self.architecture})
 
     @classmethod
-    def from_pretrained(cls, path_or_repo: str | Path, *, trusted_modules: Collection[str] = ()) -> ForeignNetwork:
-        """The network that save_pretrained() wrote, in eval mode; WeightsError where the files are of another."""
-        folder = locate(path_or_repo)
-        network = cls(folder / WEIGHTS)
+    def from_pretrained(
+        cls,
+        path_or_repo: str | Path,
+        *,
+        variant: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        trusted_modules: Collection[str] = (),
+    ) -> ForeignNetwork:
+        """The network that save_pretrained() wrote, in eval mode; WeightsError where the files are of another.
+
+        Arguments are those of Pretrained.from_pretrained(); there is no code of one's own to trust.
+        """
+        folder = locate(
+            path_or_repo, variant=variant, revision=revision, token=token, local_files_only=local_files_only
+        )
+        network = cls(find_weights(folder, variant))
         said = read_json(folder / CONFIG).get("architecture")
         if said != network.architecture:
             raise WeightsError(f"{folder / CONFIG} speaks of {said!r}; the weights are of {network.architecture!r}")

@@ -77,7 +77,17 @@ class PMRF(Pipeline):
         return self.source.estimator
 
     @classmethod
-    def from_published(cls, path_or_repo: str | Path, *, ema: bool = True, device: str | torch.device = "cpu") -> PMRF:
+    def from_published(
+        cls,
+        path_or_repo: str | Path,
+        *,
+        ema: bool = True,
+        variant: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> PMRF:
         """The released model, in eval mode.
 
         Arguments:
@@ -85,10 +95,12 @@ class PMRF(Pipeline):
                 (ohayonguy/PMRF_blind_face_image_restoration).
             ema: take the velocity's averaged weights where the checkpoint has them; False takes those that were being
                 trained.
+            variant, revision, token, local_files_only: of a folder's weights and of the hub, as load_restorer()'s.
 
         Raises WeightsError, which says what does not fit.
         """
-        return cls(**published_parts(path_or_repo, ema=ema)).to(device).eval()
+        hub: Any = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        return cls(**published_parts(path_or_repo, ema=ema, variant=variant, **hub)).to(device).eval()
 
 
 class LatentPMRF(Pipeline):

@@ -8,15 +8,16 @@ from typing import Any
 
 from pmrf_blocks.checkpoints import read_checkpoint, weights_under
 from pmrf_blocks.estimators import SwinIR, difface_swinir, load_swinir_weights, pmrf_swinir
+from pmrf_blocks.hub import locate
 from pmrf_blocks.json_files import is_kind
 from pmrf_blocks.messages import short
-from pmrf_blocks.pretrained import CONFIG, WEIGHTS, WeightsError, locate, read_json
 from pmrf_blocks.transformers import (
     HourglassTransformer,
     load_k_diffusion_weights,
     pmrf_controlled_hdit,
     pmrf_hdit,
 )
+from pmrf_blocks.weight_files import CONFIG, WeightsError, find_weights, read_json
 
 # The published names of the architectures; with a velocity model, the size of the images that it was trained on.
 VELOCITIES: dict[str, tuple[Callable[[], HourglassTransformer], int]] = {
@@ -31,14 +32,15 @@ class NotPMRF(WeightsError):
     """A file of weights that may be whole, but of another model."""
 
 
-def published_parts(path_or_repo: str | Path, *, ema: bool = True) -> dict[str, Any]:
+def published_parts(path_or_repo: str | Path, *, ema: bool = True, **options: Any) -> dict[str, Any]:
     """The arguments of our PMRF from a published checkpoint: both networks with their weights, size, source noise.
 
     `path_or_repo` is a lightning checkpoint (.ckpt), a .safetensors file, or a folder or hub id that holds
     model.safetensors beside config.json (ohayonguy/PMRF_blind_face_image_restoration). What a file does not say about
-    itself is taken to be as in the blind-face model. `ema` takes averaged parameters where there are any.
+    itself is taken to be as in the blind-face model. `ema` takes averaged parameters where there are any;
+    `options` are read_published()'s.
     """
-    content, facts = read_published(path_or_repo)
+    content, facts = read_published(path_or_repo, **options)
     facts = {**BLIND_FACE, **{name: value for name, value in facts.items() if value is not None}}
     if facts["stage"] != "flow" or facts.get("conditional"):
         raise WeightsError(
@@ -62,18 +64,24 @@ def published_parts(path_or_repo: str | Path, *, ema: bool = True) -> dict[str, 
     }
 
 
-def read_published(path_or_repo: str | Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """A checkpoint's content, and what it says about itself: lightning's hyper-parameters, or config.json."""
+def read_published(
+    path_or_repo: str | Path, *, variant: str | None = None, **hub: Any
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """A checkpoint's content, and what it says about itself: lightning's hyper-parameters, or config.json.
+
+    `variant` is that of a folder's weights, which may be in shards; `hub` are locate()'s revision, token and
+    local_files_only.
+    """
     path = Path(path_or_repo).expanduser()
     if path.is_file():
         content = read_checkpoint(path)
         facts = content.get("hyper_parameters", {})
         beside = path.parent / CONFIG
-        if path.suffix == ".safetensors" and beside.is_file():
+        if path.suffix in (".safetensors", ".json") and beside.is_file():
             facts = read_json(beside)
     else:
-        folder = locate(path_or_repo)
-        content, facts = read_checkpoint(folder / WEIGHTS), read_json(folder / CONFIG)
+        folder = locate(path_or_repo, variant=variant, **hub)
+        facts, content = read_json(folder / CONFIG), read_checkpoint(find_weights(folder, variant))
     if not isinstance(facts, Mapping):
         raise WeightsError(f"{path_or_repo}: hyper_parameters is a {type(facts).__name__}, not names and values")
     return content, facts

@@ -7,20 +7,21 @@ of the same names. Networks among them get folders; parts are described in place
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from pmrf_blocks.hub import Pushed
 from pmrf_blocks.kernels import optimize as make_faster
 from pmrf_blocks.pretrained import CONFIG, WeightsError, locate, read_json
 from pmrf_blocks.registry import class_named, name_of
 from pmrf_blocks.restoration.names import networks_of
+from pmrf_blocks.restoration.parts import arguments_of, build_part, describe, networks_within
 from pmrf_blocks.whole_files import write_text
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights" / "bundled"
@@ -33,22 +34,32 @@ CHILD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Loaded = TypeVar("Loaded", bound="SavedPipeline")
 
 
-class SavedPipeline:
-    """Mix-in of the pipelines: save_pretrained(folder) and from_pretrained(folder_or_hub_id)."""
+class SavedPipeline(Pushed):
+    """Mix-in of the pipelines: save_pretrained(folder), from_pretrained(folder_or_hub_id), push_to_hub(name)."""
 
     def save_pretrained(
-        self, folder: str | Path, *, dtype: torch.dtype | None = None, shared: Sequence[str] = ()
+        self,
+        folder: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        variant: str | None = None,
+        max_shard_bytes: int | None = None,
+        shared: Sequence[str] = (),
     ) -> None:
         """Write the pipeline.
 
         Arguments:
             dtype: such as torch.float16: stores smaller weights than the networks hold.
+            variant: such as 'fp16', for each network's model.fp16.safetensors, beside those of other variants.
+            max_shard_bytes: writes a network in several files of at most this size, and their list.
             shared: networks that are not written because the folder above this one already holds them.
 
         Raises ValueError for a network, a part or an argument that could not be loaded again.
         """
         assert isinstance(self, nn.Module)
         folder = Path(folder)
+        options = {"variant": variant, "max_shard_bytes": max_shard_bytes}
+        given = {name: value for name, value in options.items() if value is not None}
         for name in shared:
             if not (folder.parent / name / CONFIG).is_file():
                 raise ValueError(f"shared network {name!r} is not in {folder.parent}")
@@ -66,7 +77,7 @@ class SavedPipeline:
         for name, network in networks.items():
             if name not in shared:
                 stored: Any = network if dtype is None else copy.deepcopy(network).to(dtype)
-                stored.save_pretrained(folder / name)
+                stored.save_pretrained(folder / name, **given)
         write_text(folder / CONFIG, text)
 
     def description(self, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
@@ -87,6 +98,10 @@ class SavedPipeline:
         cls: type[Loaded],
         path_or_repo: str | Path,
         *,
+        variant: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
         device: str | torch.device = "cpu",
         optimize: bool = False,
         trusted_modules: Collection[str] = (),
@@ -95,44 +110,28 @@ class SavedPipeline:
 
         Raises WeightsError, which names what is missing or damaged, also for a pipeline of another class.
         """
-        restorer = load_restorer(path_or_repo, device=device, optimize=optimize, trusted_modules=trusted_modules)
+        restorer = load_restorer(
+            path_or_repo,
+            variant=variant,
+            revision=revision,
+            token=token,
+            local_files_only=local_files_only,
+            device=device,
+            optimize=optimize,
+            trusted_modules=trusted_modules,
+        )
         if not isinstance(restorer, cls):
             raise WeightsError(f"{path_or_repo} holds a {type(restorer).__name__}, not a {cls.__name__}")
         return restorer
 
 
-def describe(thing: nn.Module, networks: Mapping[str, nn.Module], kind: type | None = None) -> dict[str, Any]:
-    """Arguments that make `thing` again by the constructor of `kind` (None: its own): 'networks', names by argument;
-    'parts', described likewise; 'settings', all else. ValueError for one that cannot be written."""
-    found: dict[str, Any] = {"networks": {}, "parts": {}, "settings": {}}
-    names = {id(network): name for name, network in networks.items()}
-    for argument in arguments_of(kind or type(thing)):
-        if not hasattr(thing, argument):
-            raise ValueError(
-                f"{type(thing).__name__} has no attribute {argument!r}, as its argument is called: it cannot be saved"
-            )
-        value = getattr(thing, argument)
-        if not isinstance(value, nn.Module):
-            found["settings"][argument] = value
-        elif id(value) in names:
-            found["networks"][argument] = names[id(value)]
-        else:
-            name = name_of("part", type(value), what=argument)
-            if any(True for _ in (*value.parameters(recurse=False), *value.buffers(recurse=False))):
-                raise ValueError(f"{argument} has weights: {name} must inherit Pretrained to be saved")
-            found["parts"][argument] = {"class": name, **describe(value, networks)}
-    return {what: content for what, content in found.items() if content}
-
-
-def arguments_of(kind: type) -> list[str]:
-    """Names of a constructor's arguments."""
-    anything = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [name for name, entry in inspect.signature(kind).parameters.items() if entry.kind not in anything]
-
-
 def load_restorer(
     path_or_repo: str | Path,
     *,
+    variant: str | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
     device: str | torch.device = "cpu",
     optimize: bool = False,
     trusted_modules: Collection[str] = (),
@@ -144,6 +143,9 @@ def load_restorer(
             published PMRF (PMRF.from_published()), the file of another project's network (ForeignNetwork, in
             the place of an estimator), or one that ships: 'bundled' is Latent-PMRF, 'bundled-pixel' is PMRF on the same
             posterior mean, for comparison.
+        variant: of every network's weights, such as 'fp16' for model.fp16.safetensors; a file is what it is.
+        revision, token, local_files_only: of the hub (hub.locate()): a branch, tag or commit; for private models; what
+            was downloaded before alone.
         optimize: replace layers by faster equals (kernels.optimize()): the same images up to rounding.
         trusted_modules: modules or packages outside pmrf_blocks whose code config.json may import and run: sources,
             networks and blocks of one's own are saved by their import paths.
@@ -159,25 +161,26 @@ def load_restorer(
     if shipped is None and path.is_file():
         restorer: Any = published(path)
     else:
-        folder = shipped or locate(path_or_repo)
+        hub: Any = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        folder = shipped or locate(path_or_repo, variant=variant, **hub)
         folder = folder / RUN if (folder / RUN / CONFIG).is_file() else folder
         config = read_json(folder / CONFIG)
         foreign = "pipeline" not in config and not PUBLISHED.isdisjoint(config)
-        restorer = published(folder) if foreign else read_pipeline(folder, config, trusted_modules)
+        restorer = published(folder, variant) if foreign else read_pipeline(folder, config, variant, trusted_modules)
     restorer = restorer.to(device).eval()
     if optimize:
         make_faster(restorer)
     return restorer
 
 
-def published(path: Path) -> nn.Module:
+def published(path: Path, variant: str | None = None) -> nn.Module:
     """A published PMRF, or the network of another project in a file."""
     from pmrf_blocks.restoration.foreign import FACE, ForeignNetwork
     from pmrf_blocks.restoration.methods import PMRF, PosteriorMean
     from pmrf_blocks.restoration.published import NotPMRF
 
     try:
-        return PMRF.from_published(path)
+        return PMRF.from_published(path, variant=variant)
     except NotPMRF as error:
         if not path.is_file():
             raise
@@ -187,7 +190,9 @@ def published(path: Path) -> nn.Module:
             raise WeightsError(f"{error}; {other}") from None
 
 
-def read_pipeline(folder: Path, config: Mapping[str, Any], trusted_modules: Collection[str]) -> nn.Module:
+def read_pipeline(
+    folder: Path, config: Mapping[str, Any], variant: str | None, trusted_modules: Collection[str]
+) -> nn.Module:
     """The pipeline that save_pretrained() wrote to `folder`, from what its config.json says."""
     where = folder / CONFIG
     try:
@@ -204,9 +209,12 @@ def read_pipeline(folder: Path, config: Mapping[str, Any], trusted_modules: Coll
     make = known("pipeline", kind, "pipeline")
     makers = {name: known("network", own, name) for name, own in classes.items()}
     shared = shared_networks(folder, config)
+    chosen = {} if variant is None else {"variant": variant}  # a class of one's own may know of none
     networks = {
         name: own.from_pretrained(
-            child(folder.absolute().parent if name in shared else folder, name), trusted_modules=trusted_modules
+            child(folder.absolute().parent if name in shared else folder, name),
+            trusted_modules=trusted_modules,
+            **chosen,
         )
         for name, own in makers.items()
     }
@@ -246,33 +254,3 @@ def shared_networks(folder: Path, config: Mapping[str, Any]) -> Sequence[str]:
             if name not in above:
                 raise WeightsError(f"{folder / CONFIG}: {name} is shared, but {folder.absolute().parent} has none")
     return shared
-
-
-def networks_within(part: Any, where: str) -> Iterator[str]:
-    """Names of the networks that a described part and its own parts take."""
-    if not isinstance(part, Mapping):
-        raise WeightsError(f"{where} must be a JSON object; got {part!r}")
-    for kind in ("networks", "parts", "settings"):
-        if not isinstance(part.get(kind, {}), Mapping):
-            raise WeightsError(f"{where}: {kind} must be a JSON object")
-    for name in part.get("networks", {}).values():
-        if not isinstance(name, str):
-            raise WeightsError(f"{where}: networks must be names; got {name!r}")
-        yield name
-    for name, inner in part.get("parts", {}).items():
-        yield from networks_within(inner, f"{where}: {name}")
-
-
-def build_part(
-    part: Mapping[str, Any], networks: Mapping[str, nn.Module], where: str, trusted_modules: Collection[str]
-) -> nn.Module:
-    """A part as describe() wrote it."""
-    make = class_named("part", part.get("class"), where=where, trusted_modules=trusted_modules)
-    arguments = dict(part.get("settings", {}))
-    for argument, name in part.get("networks", {}).items():
-        if name not in networks:
-            raise WeightsError(f"{where}: {argument} is to be the network {name!r}, which is none of this pipeline's")
-        arguments[argument] = networks[name]
-    for argument, inner in part.get("parts", {}).items():
-        arguments[argument] = build_part(inner, networks, f"{where}: {argument}", trusted_modules)
-    return make(**arguments)
