@@ -53,12 +53,16 @@ PUBLIC = {
     "Restored RestoredCrop RestoredPhotograph SuperResolution VIDEO_SUFFIXES VideoReport WRITABLE_VIDEOS",
 }
 
-BLOCKS = ("attention", "autoencoders", "transformers", "estimators", "flow", "degradations", "losses", "metrics")
-# Bases, what others give back, and what needs files that a reader has to get: these have none.
+WITH_EXAMPLES = (
+    "attention", "autoencoders", "transformers", "estimators", "flow", "degradations", "losses", "metrics", "training",
+    "experiments", "analysis",
+)  # fmt: skip
+# Bases, errors, what others give back, command lines, and what needs files that a reader has to get: these have none.
 WITHOUT_EXAMPLE = {
     "Adaptive", "ControlledDegradation", "EfficientNetLite0", "EfficientNetLiteFeatures", "Evaluation", "Evaluator",
-    "FeatureNetwork", "Imbalance", "PrincipalComponents", "Score", "Statistics", "Structural", "VGG19Features",
-    "efficientnet_lite0_features", "from_k_diffusion_config", "load_k_diffusion_weights", "load_swinir_weights",
+    "EvaluationError", "FeatureNetwork", "Imbalance", "PrincipalComponents", "Score", "Statistics", "StatsError",
+    "Structural", "TrainingError", "VGG19Features", "efficientnet_lite0_features", "from_k_diffusion_config", "launch",
+    "load_k_diffusion_weights", "load_swinir_weights",
 }  # fmt: skip
 
 
@@ -71,8 +75,8 @@ def test_public_names(room):
         assert not callable(value) or value.__doc__, f"{name} has no docstring"
 
 
-@pytest.mark.parametrize("room", BLOCKS)
-def test_names_of_blocks_have_an_example(room):
+@pytest.mark.parametrize("room", WITH_EXAMPLES)
+def test_names_have_an_example(room):
     """Under 'Examples:'; tests/test_examples.py runs it, as a reader who has imported torch and the room's names."""
     module = importlib.import_module(f"pmrf_blocks.{room}")
     for name in set(module.__all__) - WITHOUT_EXAMPLE:

@@ -31,7 +31,12 @@ class StatsError(ValueError):
 
 @dataclass(frozen=True)
 class Curve:
-    """A score over `x`, which rises and is positive."""
+    """A score over `x`, which rises and is positive.
+
+    Examples:
+        >>> Curve((1, 2, 4), (9.0, 8.0, 6.0)).first_reach(7.0, higher=False)  # between the points, in a straight line
+        3.0
+    """
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -72,6 +77,12 @@ class Speedup:
     end_reached: the first x at which the slow run was as good as at its end.
     at_first: the fast run was there at its first point already, so that `reached` is late and the factors too small.
     best: the fast run's best value, for the case that it never gets there.
+
+    Examples:
+        >>> flat, fast = Curve((1, 2, 4), (9.0, 7.0, 7.0)), Curve((1, 2), (8.0, 7.0))
+        >>> found = speedup(fast, flat, higher=False)
+        >>> found.factor, found.fair_factor  # the slow run was there by 2 already
+        (2.0, 1.0)
     """
 
     target: float
@@ -109,7 +120,16 @@ def speedup(fast: Curve, slow: Curve, *, higher: bool, smoothing: int = 1) -> Sp
 
 
 def read_stats(path: str | Path) -> list[dict[str, Any]]:
-    """Lines of a stats.jsonl, or of the one in a run's folder; a torn last line is left out."""
+    """Lines of a stats.jsonl, or of the one in a run's folder; a torn last line is left out.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as run:
+        ...     file = pathlib.Path(run, "stats.jsonl")
+        ...     _ = file.write_text('{"step": 4, "images": 64, "val_psnr": 20.0}\\n{"step": 8, "ima')
+        ...     read_stats(run)  # the run was ended while it wrote its last line
+        [{'step': 4, 'images': 64, 'val_psnr': 20.0}]
+    """
     path = Path(path)
     path = path / "stats.jsonl" if path.is_dir() else path
     try:
@@ -182,6 +202,13 @@ def draw_convergence(
     """One panel of `width` inches (None: 4.6) a score: (its name, fast curve, slow curve, what speedup() says).
 
     ImportError without matplotlib.
+
+    Examples:
+        >>> slow, fast = Curve((1, 2, 4), (9.0, 8.0, 7.0)), Curve((1, 2), (8.0, 7.0))
+        >>> found = speedup(fast, slow, higher=False)
+        >>> figure = draw_convergence([("val_fid", fast, slow, found)], ("ours", "theirs"), "images")
+        >>> figure.axes[0].get_title()
+        '2.00 times sooner'
     """
     width = width or 4.6
     figure = new_figure(width * len(curves), height=width * 3.6 / 4.6)

@@ -25,7 +25,13 @@ POINTS, LINE = 8.0, 0.8  # of a figure: size of its labels, width of its frames
 
 @dataclass(frozen=True)
 class Zoom:
-    """A square part of a picture to enlarge: its left upper corner and its side, in the picture's own pixels."""
+    """A square part of a picture to enlarge: its left upper corner and its side, in the picture's own pixels.
+
+    Examples:
+        >>> row = GridRow((torch.zeros(3, 64, 64),), zooms=(Zoom(left=8, top=40, side=16),))
+        >>> draw_grid([""], [row]).size  # the enlargement lies in a corner of the picture
+        (64, 64)
+    """
 
     left: int
     top: int
@@ -34,7 +40,13 @@ class Zoom:
 
 @dataclass(frozen=True)
 class GridRow:
-    """One image of every method, each (3, H, W) in [0, 1] and of one size, and what of them is enlarged."""
+    """One image of every method, each (3, H, W) in [0, 1] and of one size, and what of them is enlarged.
+
+    Examples:
+        >>> row = GridRow((torch.zeros(3, 32, 48), torch.ones(3, 32, 48)))
+        >>> len(row.images), row.zooms
+        (2, ())
+    """
 
     images: tuple[Tensor, ...]
     zooms: tuple[Zoom, ...] = ()
@@ -66,6 +78,12 @@ def draw_grid(
     A column is `scale` times as wide as the first row's images. Images of that size are shown pixel by pixel, enlarged
     pixels stay squares. Enlarged parts lie in corners of the image that they are of, away from what they show, or
     `zooms_below` it. ValueError where rows, labels or parts do not fit together.
+
+    Examples:
+        >>> row = GridRow((torch.zeros(3, 32, 32), torch.ones(3, 32, 32)))
+        >>> small, large = (draw_grid(["", ""], [row], scale=scale) for scale in (1, 4))
+        >>> large.width > 4 * 2 * 32 > small.width > 2 * 32  # the pictures, and a gap
+        True
     """
     if scale < 1:
         raise ValueError(f"scale must be at least 1; got {scale}")
@@ -93,7 +111,14 @@ def grid_figure(
     labels: Sequence[str], rows: Sequence[GridRow], *, width: float = 6.875, zooms_below: bool = False
 ) -> Figure:
     """The same grid as a figure of `width` inches, for PDF and SVG: labels are text, and every image is embedded with
-    its own pixels and no others. ImportError where matplotlib is missing."""
+    its own pixels and no others. ImportError where matplotlib is missing.
+
+    Examples:
+        >>> row = GridRow((torch.zeros(3, 32, 32), torch.ones(3, 32, 32)))
+        >>> figure = grid_figure(["degraded", "restored"], [row], width=3.0)
+        >>> len(figure.axes[0].images)  # each with its own pixels
+        2
+    """
     _check(labels, rows)
     panel = rows[0].images[0].shape[-1]
     total = _lay_out(rows, panel, 0, zooms_below).width

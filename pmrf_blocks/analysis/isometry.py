@@ -18,7 +18,13 @@ Map = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Isometry:
-    """Distance ratios (N,) float64 of N pairs, finite; zero where a map sends two images to one."""
+    """Distance ratios (N,) float64 of N pairs, finite; zero where a map sends two images to one.
+
+    Examples:
+        >>> ratios = Isometry(torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64))
+        >>> ratios.distortion, ratios.quantile(0.5)
+        (2.0, 1.0)
+    """
 
     ratios: Tensor
 

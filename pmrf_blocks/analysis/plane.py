@@ -127,6 +127,12 @@ def draw_plane(
 
     Points of one name with an NFE are joined in its order and labelled with it; the front is dotted; points marked as
     reference are hollow. ImportError where matplotlib is missing.
+
+    Examples:
+        >>> points = [Point("ours", {"psnr": Score(26.0), "fid": Score(9.0)}, nfe=nfe) for nfe in (5, 25)]
+        >>> figure = draw_plane(points, Axis("psnr", higher=True), Axis("fid", higher=False))
+        >>> bool(figure.axes[0].xaxis_inverted())  # better is left and down
+        True
     """
     width = width or 7.5
     figure = new_figure(width, height=width * 5.5 / 7.5)

@@ -22,7 +22,14 @@ RULE = (
 @dataclass(frozen=True)
 class Claim:
     """What the paper says of the table: for each (part, score, labels), the labels from best to worst. `unstable`
-    names a row whose training is said to break down."""
+    names a row whose training is said to break down.
+
+    Examples:
+        >>> claim = Claim("Ours restores best", orders=(("restoration", "psnr", ("ours", "PMRF", "ResShift")),))
+        >>> part, score, labels = claim.orders[0]
+        >>> labels[0]  # the best, says the claim
+        'ours'
+    """
 
     text: str
     orders: tuple[tuple[str, str, tuple[str, ...]], ...] = ()

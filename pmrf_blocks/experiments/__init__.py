@@ -1,7 +1,9 @@
 """The one engine of all recipes: what is trained, measured and written down.
 
 networks.py    Net: a network class with its arguments
+image_sets.py  Images: which images
 stages.py      what is trained, as frozen configurations
+parts.py       the stages that one is built of
 config.py      the config hash; what --show prints
 place.py       where images are read and runs are written
 fitting.py     trained(): a stage, trained once and found again
@@ -17,22 +19,21 @@ from pmrf_blocks.analysis.verdicts import Claim
 from pmrf_blocks.experiments.config import config_hash, describe, stage_name
 from pmrf_blocks.experiments.curves import Figure
 from pmrf_blocks.experiments.fitting import trained
+from pmrf_blocks.experiments.image_sets import CELEBA_TEST, Images
 from pmrf_blocks.experiments.launch import launch
 from pmrf_blocks.experiments.networks import Net
+from pmrf_blocks.experiments.parts import with_seed
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import (
-    CELEBA_TEST,
     Autoencoder,
     Decoder,
     Diffusion,
     Estimator,
     Flow,
-    Images,
     LatentEstimator,
     Reflow,
     Release,
     reflow,
-    with_seed,
 )
 from pmrf_blocks.experiments.tables import Row, Table
 

@@ -76,5 +76,13 @@ def config_hash(value: Any) -> str:
 
 
 def stage_name(stage: Any) -> str:
-    """Name of a stage's run folder, such as 'flow-1f0c22ab'."""
+    """Name of a stage's run folder, such as 'flow-1f0c22ab'.
+
+    Examples:
+        >>> from pmrf_blocks.estimators import UNet
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> stage_name(Estimator(Net(UNet), faces, faces, train)).partition("-")[0]
+        'estimator'
+    """
     return f"{type(stage).__name__.lower()}-{config_hash(stage)}"

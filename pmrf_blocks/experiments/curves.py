@@ -16,9 +16,11 @@ from pmrf_blocks.analysis.speedups import Curves, Point, draw_curves, point_rows
 from pmrf_blocks.experiments.config import describe, stage_name
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.fitting import pipeline_of, train_flow
+from pmrf_blocks.experiments.image_sets import Images
 from pmrf_blocks.experiments.pages import CREDITS, NO_VERDICT, Made, header, scale_line
+from pmrf_blocks.experiments.parts import with_seed
 from pmrf_blocks.experiments.place import Place
-from pmrf_blocks.experiments.stages import Flow, Images, with_seed
+from pmrf_blocks.experiments.stages import Flow
 from pmrf_blocks.experiments.tables import measure
 from pmrf_blocks.plotting import save_figure
 from pmrf_blocks.restoration.held_out import restore_held_out
@@ -29,7 +31,19 @@ from pmrf_blocks.training.processes import once, world_size
 @dataclass(frozen=True)
 class Figure:
     """`fast` is said to converge faster than `slow`: `paper` gives by how much. Each is measured `pieces` times on
-    `faces`."""
+    `faces`.
+
+    Examples:
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> from pmrf_blocks.transformers import HourglassTransformer
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> velocity = Net(HourglassTransformer, in_channels=3)
+        >>> slow = Flow(velocity, faces, faces, train, source="noise", condition="degraded")
+        >>> fast = Flow(velocity, faces, faces, train, source="degraded")
+        >>> figure = Figure("figure", "Sources", ("noise", slow), ("degraded", fast), "sooner", "2x", 5, faces)
+        >>> [label for label, flow in figure.flows]
+        ['noise', 'degraded']
+    """
 
     name: str
     title: str

@@ -13,9 +13,9 @@ from torch import Tensor
 from pmrf_blocks.analysis.further import FurtherScores
 from pmrf_blocks.analysis.measurement import Measurement, Reference
 from pmrf_blocks.degradations import BlindFaceDegradation
+from pmrf_blocks.experiments.image_sets import Images
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.place import Place, degradation_of
-from pmrf_blocks.experiments.stages import Images
 from pmrf_blocks.metrics import efficientnet_lite0_features
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out
 from pmrf_blocks.restoration.spaces import from_signed, to_signed

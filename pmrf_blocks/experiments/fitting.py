@@ -62,6 +62,16 @@ def trained(stage: Any, place: Place) -> Any:
     """What a stage describes, in eval mode, on the CPU: read where it is finished, else trained, or trained on.
 
     An autoencoder (with a Decoder's decoder), an estimator's network; of a Flow the whole Pipeline.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> stage = Autoencoder(Net(SimVAE, latent_channels=4), (faces,), faces, faces, train, published="bundled")
+        >>> vae = trained(stage, Place(Path("data"), Path("runs")))  # finished already: nothing is trained
+        >>> type(vae).__name__
+        'SimVAE'
     """
     if getattr(stage, "published", None) is not None:
         return load_published(stage, stage.published)

@@ -22,9 +22,10 @@ from pmrf_blocks.experiments.curves import Figure, run_figure, run_starts, write
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.fitting import finished, trained
 from pmrf_blocks.experiments.pages import Made, claim_lines, part_table, write_page
+from pmrf_blocks.experiments.parts import stage_parts, with_seed
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.release import adopt, write_pipelines
-from pmrf_blocks.experiments.stages import Estimator, Flow, Release, stage_parts, with_seed
+from pmrf_blocks.experiments.stages import Estimator, Flow, Release
 from pmrf_blocks.experiments.tables import PARTS, Table, run_table, with_methods
 from pmrf_blocks.training.environment import clean_commit
 from pmrf_blocks.training.frame import conclude, one_line_errors, set_up_process

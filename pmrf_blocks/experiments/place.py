@@ -14,8 +14,9 @@ from pmrf_blocks.data.framing import Framing
 from pmrf_blocks.data.split import find_part
 from pmrf_blocks.degradations import build_degradation
 from pmrf_blocks.experiments.config import config_hash, stage_name
+from pmrf_blocks.experiments.image_sets import Images
 from pmrf_blocks.experiments.networks import Net
-from pmrf_blocks.experiments.stages import Images, Stage
+from pmrf_blocks.experiments.stages import Stage
 from pmrf_blocks.images import shown
 from pmrf_blocks.images.names import without_suffix
 from pmrf_blocks.training import TrainConfig, write_degraded
@@ -29,6 +30,15 @@ class Place:
     `data` is laid out as find_part() takes it. `vgg19` and `inception` are published weight files; `changes` are
     settings of every run that change how it is done, not what comes out. `pair_folder` keeps a flow's cached pairs on
     the disk (None: in memory). `decoded` keeps what several stages read.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from pmrf_blocks.estimators import UNet
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> stage = Estimator(Net(UNet), faces, faces, train)
+        >>> Place(Path("data"), Path("runs")).folder(stage) == Path("runs", stage_name(stage))
+        True
     """
 
     data: Path

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from pmrf_blocks.experiments.fitting import MODEL, pipeline_of, trained, trained_velocity
+from pmrf_blocks.experiments.parts import stage_parts
 from pmrf_blocks.experiments.place import Place
-from pmrf_blocks.experiments.stages import Flow, Release, stage_parts
+from pmrf_blocks.experiments.stages import Flow, Release
 from pmrf_blocks.pretrained import locate, read_json
 from pmrf_blocks.restoration import BUNDLED
 from pmrf_blocks.restoration.names import networks_of

@@ -6,48 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pmrf_blocks.experiments.image_sets import Images
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.flow import ResidualShift
 from pmrf_blocks.restoration.composition import CONDITIONS, SOURCES
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.training.flow_tasks import LOSSES
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images of one folder below the data folder, or of any set.
-
-    Arguments:
-        folder: its name, or several joined by '+'; a list of images (.txt) is as good. Or Net(MySet, ...): a class or
-            function that makes a map-style set or an iterable, as MapImages and IterableImages take them, or one of
-            these, of which `key` and `skip` count and the framing is this one. Iterables can be trained on alone.
-        size: the shorter side is brought to this many pixels.
-        crop: side of the random crop; None takes the centre square.
-        first: how many of them, in the order of their names; None takes all.
-        flip: mirror half of the samples.
-        degraded: folder of published degraded images, one of each image's name: tables and figures restore these where
-            the degradation is the blind-face one.
-        held_out: which images of a folder stand in where the data folder is a plain one: those held out, or all others.
-        degradations: so many of each image are made beforehand, by all processors, and kept in RUNS; 0: a fresh one at
-            every step. An accelerator learns faster than it degrades.
-    """
-
-    folder: str | Net
-    size: int
-    crop: int | None = None
-    first: int | None = None
-    flip: bool = False
-    held_out: bool = False
-    degraded: str | None = None
-    degradations: int = 0
-
-    @property
-    def name(self) -> str:
-        """The folder's, or that of what makes the set."""
-        return self.folder if isinstance(self.folder, str) else self.folder.kind.__name__
-
-
-CELEBA_TEST = Images("celeba-test/hq", 512, held_out=True, degraded="celeba-test/lq")
 
 
 @dataclass(frozen=True)
@@ -58,6 +22,14 @@ class Autoencoder:
     perceptual_weight, kl_weight: of the loss (eq. 9); KL is summed over the latent of a 256x256 crop.
     published: folder or hub id of a finished autoencoder in diffusers layout, instead of training one; with the
         folder inside a hub's repository after a colon ('black-forest-labs/FLUX.1-schnell:vae').
+
+    Examples:
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> faces, train = Images("faces", 256, crop=128), TrainConfig(steps=100, batch_size=4)
+        >>> stage = Autoencoder(Net(SimVAE, latent_channels=4), (faces,), faces, faces, train)
+        >>> stage.kl_weight_of_crop / stage.kl_weight  # a crop of a quarter of the pixels
+        4.0
     """
 
     network: Net
@@ -79,7 +51,16 @@ class Autoencoder:
 
 @dataclass(frozen=True)
 class Decoder:
-    """The decoder of an autoencoder, trained once more on fixed latents: what flows in them stays right."""
+    """The decoder of an autoencoder, trained once more on fixed latents: what flows in them stays right.
+
+    Examples:
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> faces, train = Images("faces", 256, crop=128), TrainConfig(steps=100, batch_size=4)
+        >>> vae = Autoencoder(Net(SimVAE, latent_channels=4), (faces,), faces, faces, train)
+        >>> Decoder(vae, train).autoencoder.network.arguments["latent_channels"]
+        4
+    """
 
     autoencoder: Autoencoder
     train: TrainConfig
@@ -93,6 +74,16 @@ class Estimator:
     file of any network that spandrel reads (ForeignNetwork).
 
     `degradation` is a name of build_degradation(), or Net(MyDegradation, ...), here and in the stages below.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from pmrf_blocks.estimators import UNet
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> stage = Estimator(Net(UNet, widths=(8, 16), blocks=(1, 1)), faces, faces, train)
+        >>> ablation = replace(stage, degradation="denoising")
+        >>> stage.degradation, config_hash(ablation) == config_hash(stage)
+        ('blind-face', False)
     """
 
     network: Net
@@ -105,7 +96,18 @@ class Estimator:
 
 @dataclass(frozen=True)
 class LatentEstimator:
-    """Posterior mean of latents E[E(X) | E(Y)] from E(Y): the source that ELIR takes (appendix A.2, option 1)."""
+    """Posterior mean of latents E[E(X) | E(Y)] from E(Y): the source that ELIR takes (appendix A.2, option 1).
+
+    Examples:
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> from pmrf_blocks.estimators import RRDB
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> vae = Autoencoder(Net(SimVAE, latent_channels=4), (faces,), faces, faces, train)
+        >>> stage = LatentEstimator(Net(RRDB, channels=4), vae, faces, faces, train)
+        >>> describe(stage)["autoencoder"]["class"]  # what it builds on is a part of it
+        'Autoencoder'
+    """
 
     network: Net
     autoencoder: Autoencoder
@@ -134,6 +136,19 @@ class Flow:
             network at a third of the rate, with weight decay on projections alone.
         pair_rounds: train on cached pairs, this many degradations an image; 0: fresh ones at every step.
         pair_caches: the training has so many parts, each with a cache of its own.
+
+    Examples:
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> from pmrf_blocks.transformers import HourglassTransformer
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> velocity = Net(HourglassTransformer, in_channels=3)
+        >>> flow = Flow(velocity, faces, faces, train, source="degraded")
+        >>> flow.size, flow.estimator is None
+        (64, True)
+        >>> Flow(velocity, faces, faces, train)
+        Traceback (most recent call last):
+            ...
+        ValueError: a flow from or conditioned on the posterior mean needs an estimator
     """
 
     velocity: Net
@@ -180,7 +195,17 @@ class Flow:
 @dataclass(frozen=True)
 class Diffusion(Flow):
     """ResShift in a flow's place: from the degraded image, which its network sees too, by the transitions of `shift`.
-    It has no perceptual loss; `source_noise`, `time` and `estimator` say nothing."""
+    It has no perceptual loss; `source_noise`, `time` and `estimator` say nothing.
+
+    Examples:
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> from pmrf_blocks.transformers import HourglassTransformer
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> velocity = Net(HourglassTransformer, in_channels=6, out_channels=3)
+        >>> stage = Diffusion(velocity, faces, faces, train)
+        >>> stage.source, stage.condition, stage.shift.steps
+        ('degraded', 'degraded', 4)
+    """
 
     source: str | Net = "degraded"
     condition: str | None = "degraded"
@@ -195,6 +220,16 @@ class Reflow(Flow):
 
     Its pairs are cached (`pair_rounds`): sources with their noise, and where `teacher_steps` Heun steps of the
     teacher's velocity carry them.
+
+    Examples:
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> from pmrf_blocks.transformers import HourglassTransformer
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> velocity = Net(HourglassTransformer, in_channels=3)
+        >>> teacher = Flow(velocity, faces, faces, train, source="degraded")
+        >>> stage = Reflow(velocity, faces, faces, train, source="degraded", pair_rounds=1, teacher=teacher)
+        >>> stage.teacher == teacher
+        True
     """
 
     teacher: Flow | None = None
@@ -209,7 +244,18 @@ class Reflow(Flow):
 
 
 def reflow(teacher: Flow, **changes: Any) -> Reflow:
-    """A Reflow that is its teacher but for `changes`, cached pairs among them."""
+    """A Reflow that is its teacher but for `changes`, cached pairs among them.
+
+    Examples:
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> from pmrf_blocks.transformers import HourglassTransformer
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> velocity = Net(HourglassTransformer, in_channels=3)
+        >>> teacher = Flow(velocity, faces, faces, train, source="degraded")
+        >>> straight = reflow(teacher, teacher_steps=10)
+        >>> straight.source, straight.pair_rounds, straight.teacher_steps
+        ('degraded', 1, 10)
+    """
     return Reflow(**{**vars(teacher), "teacher": teacher, "pair_rounds": 1, **changes})
 
 
@@ -217,7 +263,20 @@ def reflow(teacher: Flow, **changes: Any) -> Reflow:
 class Release:
     """A model to give away: Latent-PMRF, whose images another decoder draws, and PMRF in pixels for comparison; both
     restore in `steps` Euler steps where they are not told. `mean` is the estimator that Latent-PMRF ships with and
-    restores from, where that is not the one that its flow was trained on; PMRF shares it."""
+    restores from, where that is not the one that its flow was trained on; PMRF shares it.
+
+    Examples:
+        >>> from pmrf_blocks.training import TrainConfig
+        >>> from pmrf_blocks.transformers import HourglassTransformer
+        >>> faces, train = Images("faces", 64), TrainConfig(steps=100, batch_size=4)
+        >>> velocity = Net(HourglassTransformer, in_channels=3)
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> vae = Autoencoder(Net(SimVAE, latent_channels=4), (faces,), faces, faces, train)
+        >>> pixel = Flow(velocity, faces, faces, train, source="degraded")
+        >>> release = Release(flow=pixel.on(vae), decoder=Decoder(vae, train), pixel=pixel, steps=10)
+        >>> release.flow.velocity.arguments["in_channels"]
+        4
+    """
 
     flow: Flow
     decoder: Decoder
@@ -227,32 +286,3 @@ class Release:
 
 
 Stage = Autoencoder | Decoder | Estimator | LatentEstimator | Flow | Release
-ROLES = {Autoencoder: "autoencoder", Estimator: "estimator", LatentEstimator: "latent_estimator",
-         Decoder: "decoder", Flow: "flow", Diffusion: "flow", Reflow: "flow"}  # fmt: skip
-
-
-def stage_parts(stage: Any, role: str | None = None) -> dict[str, Any]:
-    """A stage and the stages that it is built of, by what they are there for ('pixel': a release's second flow), in
-    an order in which they can be trained."""
-    parts: dict[str, Any] = {}
-    for name in ("autoencoder", "estimator", "latent_estimator", "decoder", "mean", "pixel", "teacher", "flow"):
-        inner = getattr(stage, name, None)
-        if inner is not None:
-            parts |= stage_parts(inner, name)
-    role = role or ROLES.get(type(stage))
-    return parts if role is None else {**parts, role: stage}
-
-
-def with_seed(stage: Any, seed: int) -> Any:
-    """The stage with this training seed, and the autoencoder in it. Estimators, in pixels or of latents, keep theirs,
-    which all rows share; what is published is what it is."""
-    if getattr(stage, "published", None) is not None:
-        return stage
-    changes: dict[str, Any] = {}
-    if hasattr(stage, "train") and not isinstance(stage, LatentEstimator):
-        changes["train"] = replace(stage.train, seed=seed)
-    for name in ("autoencoder", "latent_estimator", "decoder", "flow", "pixel"):
-        inner = getattr(stage, name, None)
-        if inner is not None:
-            changes[name] = with_seed(inner, seed)
-    return replace(stage, **changes)

@@ -18,8 +18,10 @@ from pmrf_blocks.analysis.verdicts import Claim
 from pmrf_blocks.experiments.config import stage_name
 from pmrf_blocks.experiments.evaluation import FaceSet, reconstruct, start_of
 from pmrf_blocks.experiments.fitting import pipeline_of, trained
+from pmrf_blocks.experiments.image_sets import Images
+from pmrf_blocks.experiments.parts import with_seed
 from pmrf_blocks.experiments.place import Place
-from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow, Images, with_seed
+from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow
 from pmrf_blocks.restoration import PosteriorMean
 from pmrf_blocks.restoration.held_out import restore_held_out
 from pmrf_blocks.training import TrainingError
@@ -38,6 +40,11 @@ class Row:
     restorations (a flow's autoencoder too); None has the paper's numbers alone, and `note` says why.
 
     `paper` holds these: {part: {label of the column: number}}.
+
+    Examples:
+        >>> row = Row("SwinIR", None, paper={"restoration": {"PSNR": 26.0}}, note="its weights are not at hand")
+        >>> row.paper["restoration"]["PSNR"]
+        26.0
     """
 
     label: str
@@ -48,7 +55,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`name` is that of the page; `faces` are measured on; `parts` are those of PARTS that it shows."""
+    """`name` is that of the page; `faces` are measured on; `parts` are those of PARTS that it shows.
+
+    Examples:
+        >>> rows = tuple(Row(label, None, note="not trained here") for label in ("ours", "theirs"))
+        >>> better = Claim("Ours reconstructs better", orders=(("reconstruction", "psnr", ("ours", "theirs")),))
+        >>> Table("table", "Two autoencoders", rows, (better,), faces=Images("faces", 256)).parts
+        ('reconstruction', 'restoration')
+    """
 
     name: str
     title: str

@@ -25,6 +25,16 @@ class DegradedImages(Dataset[tuple[Tensor, Tensor]]):
 
     Addressed by SampleKey or a plain index, as images are; the seed of a key changes nothing. `origin`: plain values
     that say what the pairs were made of. OSError or ValueError for a file that is none of NumPy's.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> import numpy
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "pairs.npy")
+        ...     numpy.save(file, numpy.zeros((5, 2, 3, 8, 8), numpy.uint8))  # as write_degraded() does
+        ...     degraded, target = DegradedImages(file)[4]
+        >>> degraded.shape
+        torch.Size([3, 8, 8])
     """
 
     def __init__(self, path: str | Path, *, origin: dict[str, Any] | None = None) -> None:
@@ -61,6 +71,17 @@ def write_degraded(
 
     Raises ValueError for fewer than one round, and for a degradation whose results have no 8-bit form (values outside
     [0, 1]).
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> from PIL import Image
+        >>> from pmrf_blocks.data import MapImages
+        >>> from pmrf_blocks.degradations import BlindFaceDegradation
+        >>> images = MapImages([Image.new("RGB", (16, 16))] * 2, size=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "pairs.npy")
+        ...     len(write_degraded(file, images, BlindFaceDegradation(), rounds=3))  # three degradations of each
+        6
     """
     path = Path(path)
     origin = {"of": describe_dataset(dataset), "rounds": rounds, "seed": seed}

@@ -54,6 +54,17 @@ class FlowTask(Task):
             have it already, as those of reflow.
 
     Raises ValueError for a name that is none, a pipeline without velocity, and a loss that is not this pipeline's.
+
+    Examples:
+        >>> from pmrf_blocks.restoration import PMRF
+        >>> class Still(torch.nn.Module):  # a velocity that goes nowhere
+        ...     def forward(self, x, t):
+        ...         return 0 * x
+        >>> task = FlowTask(PMRF(estimator=torch.nn.Identity(), velocity=Still(), size=8))
+        >>> x0, x1 = torch.zeros(2, 3, 8, 8), torch.ones(2, 3, 8, 8)
+        >>> loss, _ = task((x0, x1), torch.Generator().manual_seed(0))  # pairs computed before
+        >>> 1.0 < loss.item() < 1.1  # of x1 - x0, and of the source's noise
+        True
     """
 
     validation_batch = BATCH
@@ -170,6 +181,12 @@ class LatentMeanTask(Task):
         network: from normalised latents to normalised latents (B, C, h, w), to be a LatentMeanSource.
         space: Latents; frozen.
         degradation: as FlowTask's. Pairs computed before are (E(y), E(x)), of a pipeline that starts at DegradedSource.
+
+    Examples:
+        >>> task = LatentMeanTask(torch.nn.Identity(), torch.nn.Identity())
+        >>> latents = torch.zeros(2, 4, 8, 8), torch.ones(2, 4, 8, 8)  # E(y), E(x)
+        >>> task(latents, torch.Generator())[0]
+        tensor(1.)
     """
 
     def __init__(self, network: nn.Module, space: nn.Module, *, degradation: Degradation | None = None) -> None:

@@ -54,6 +54,18 @@ def fit(
     TrainingError where the run cannot go on, another run has the folder, or what is there is of another run (see
     resuming.py). Ctrl-C and SIGTERM end the step under
     way, save a checkpoint and raise KeyboardInterrupt; the same call then goes on from there.
+
+    Examples:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from pmrf_blocks.data import MapImages
+        >>> from pmrf_blocks.degradations import Denoising
+        >>> task = PosteriorMeanTask(torch.nn.Conv2d(3, 3, 1), Denoising())
+        >>> images = MapImages([Image.new("RGB", (16, 16))] * 2, size=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network = fit(TrainConfig(steps=2, batch_size=2), task, images, folder, device="cpu")
+        >>> network.training
+        False
     """
     everyone, folder = processes(device), Path(folder)
     rank, world = everyone.process_index, everyone.num_processes

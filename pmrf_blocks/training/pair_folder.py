@@ -36,6 +36,19 @@ class PairFolder(Dataset[tuple[Tensor, ...]]):
 
     Raises DataError where the folder is not whole.
     Addressed by SampleKey or a plain index, as images are; the seed of a key changes nothing.
+
+    Examples:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from pmrf_blocks.data import MapImages
+        >>> from pmrf_blocks.degradations import Denoising
+        >>> from pmrf_blocks.restoration import PMRF
+        >>> pipeline = PMRF(estimator=torch.nn.Identity(), velocity=torch.nn.Identity(), size=16)
+        >>> images = MapImages([Image.new("RGB", (16, 16))] * 2, size=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_pairs(folder, pipeline, Denoising(), images, rounds=3, seed=0, device="cpu")
+        ...     len(PairFolder(folder))
+        6
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -107,6 +120,19 @@ def write_pairs(
 
     Raises DataError where the folder holds pairs that something else made, TrainingError where another run is writing
     there.
+
+    Examples:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from pmrf_blocks.data import MapImages
+        >>> from pmrf_blocks.degradations import Denoising
+        >>> from pmrf_blocks.restoration import PMRF
+        >>> pipeline = PMRF(estimator=torch.nn.Identity(), velocity=torch.nn.Identity(), size=16)
+        >>> images = MapImages([Image.new("RGB", (16, 16))] * 2, size=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     x0, x1 = write_pairs(folder, pipeline, Denoising(), images, rounds=1, seed=0, device="cpu")[1]
+        >>> x0.shape
+        torch.Size([3, 16, 16])
     """
     everyone, folder = processes(device), Path(folder)
     maker = PairMaker(

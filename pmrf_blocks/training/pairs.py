@@ -28,7 +28,14 @@ from pmrf_blocks.training.tasks import Degradation
 class PairDataset(Dataset[tuple[Tensor, ...]]):
     """Pairs (x0, x1) computed beforehand, (N, C, h, w) each, or triples with the condition; held in half precision and
     given one by one in float32. `origin`: plain values that say what they were made of. ValueError where they are not
-    as many, or source and target not alike."""
+    as many, or source and target not alike.
+
+    Examples:
+        >>> x0, x1 = torch.zeros(5, 4, 8, 8).half(), torch.ones(5, 4, 8, 8).half()
+        >>> source, target = PairDataset(x0, x1)[3]
+        >>> target.dtype, target.shape
+        (torch.float32, torch.Size([4, 8, 8]))
+    """
 
     def __init__(
         self,
@@ -176,6 +183,17 @@ def precompute_pairs(
         reflow: 0, or the Heun steps in which the pipeline's own velocity carries each source, with its noise, to the
             target: pairs for a flow of few steps (flow.reflow_pairs).
         device: as in fit().
+
+    Examples:
+        >>> from PIL import Image
+        >>> from pmrf_blocks.data import MapImages
+        >>> from pmrf_blocks.degradations import Denoising
+        >>> from pmrf_blocks.restoration import PMRF
+        >>> pipeline = PMRF(estimator=torch.nn.Identity(), velocity=torch.nn.Identity(), size=16)
+        >>> images = MapImages([Image.new("RGB", (16, 16))] * 2, size=16)
+        >>> pairs = precompute_pairs(pipeline, Denoising(), images, rounds=3, seed=0, device="cpu")
+        >>> len(pairs), pairs[0][1].unique()  # three degradations of each black image
+        (6, tensor([0.]))
     """
     everyone = processes(device)
     maker = PairMaker(

@@ -11,7 +11,7 @@ import torch
 
 from docs.make.bundled_page import verdicts
 from docs.make.bundled_results import scale_weights
-from pmrf_blocks.experiments.stages import stage_parts
+from pmrf_blocks.experiments.parts import stage_parts
 from pmrf_blocks.restoration import PMRF, LatentPMRF, load_restorer
 from recipes import bundled
 
