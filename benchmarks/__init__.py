@@ -29,6 +29,7 @@ BENCHMARKS = (
     "training_step",
     "autoencoder",
     "restoration",
+    "exported",
     "tiled_decode",  # the longest last: minutes on a CPU
     "cuda_attention",
     "cuda_norms",

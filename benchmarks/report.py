@@ -68,7 +68,7 @@ def section(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], group: Sequen
     for record in group:
         where = record["environment"]
         versions = ", ".join(f"{name} {where['versions'][name]}" for name in sorted(where["versions"]))
-        yield f"- {record['date']}, revision {where['revision']}: Python {where['python']}, {versions}"
+        yield f"- {record['date']}, revision {where['revision']}: Python {where['python']}, {versions}{busy(record)}"
     rates = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {name}" for name, value in last["rates"]["operations"].items())
     yield f"- at best: matrix products {rates}; copies {last['rates']['bytes'] / 1e9:,.1f} GB/s, read and written"
     for record in group:
@@ -81,6 +81,14 @@ def section(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], group: Sequen
             benchmark = row["benchmark"]
             yield f"\n### {benchmark}"
         yield from table(row, record)
+
+
+def busy(record: dict[str, Any]) -> str:
+    """What other work the machine had when a run began, in words; nothing where it was idle, or nobody asked."""
+    load, cores = (record.get("load") or [0.0])[0], record["environment"].get("cores")
+    if load < 0.5:
+        return ""
+    return f"; **other work on the machine meanwhile**: {load:.1f} processes wanted its {cores} cores when this began"
 
 
 def goals(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[str]:

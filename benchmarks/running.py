@@ -7,6 +7,7 @@ import gc
 import importlib
 import importlib.metadata
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,6 +71,7 @@ def rows_here(name: str, settings: Settings, last_row: float) -> Iterator[Row]:
 
 def describe(settings: Settings) -> dict[str, Any]:
     """The record of a run that has measured nothing but the device."""
+    load = os.getloadavg() if hasattr(os, "getloadavg") else None  # before there is any of ours
     environment = describe_environment()
     installed = {package.metadata["Name"]: package.version for package in importlib.metadata.distributions()}
     environment["versions"] |= {name: installed[name] for name in PEERS if name in installed}
@@ -82,6 +84,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": settings.device.type,
         "tiny": settings.tiny,
+        "load": load,
         "environment": environment,
         "dtypes": [name_of(dtype) for dtype in settings.dtypes],
         "rates": rates,

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,25 @@ def test_the_list_for_a_gpu_writes_the_page(tmp_path, monkeypatch):
     record = json.loads(output.read_text())
     assert list(record["left_out"]) == ["bfloat16", *ON_CUDA]
     assert f"- {record['date']}, revision" in page.read_text()
+
+
+def test_onnxruntime_is_left_out_with_a_reason_where_it_is_missing(results):
+    rows = [row for row in json.loads((results / "all.json").read_text())["rows"] if row["benchmark"] == "exported"]
+    assert [row["work"].split(" to ")[0].split(" of ")[0] for row in rows] == [
+        "the bundled decoder", "the bundled restoration",
+    ]  # fmt: skip
+    for row in rows:
+        assert row["operations"] > 0
+        if find_spec("onnxruntime") and find_spec("onnxscript"):
+            assert row["distances"]["onnxruntime"] < 1e-3
+        else:
+            assert "pip install pmrf-blocks[onnx]" in row["left_out"]["onnxruntime"]
+
+
+def test_the_page_says_how_busy_the_machine_was():
+    record = {"environment": {"cores": 2}}
+    assert report.busy(record) == report.busy({**record, "load": [0.1, 3.0, 3.0]}) == ""
+    assert "3.2 processes wanted its 2 cores" in report.busy({**record, "load": [3.2, 0.1, 0.1]})
 
 
 def test_results_that_cannot_be_read_or_written(tmp_path, capsys):
