@@ -56,7 +56,8 @@ def name_of_device(record: dict[str, Any]) -> str:
     environment = record["environment"]
     if record["device"] == "cuda":
         return environment["accelerator"]
-    return f"{environment['processor']}, {environment['threads']} threads"
+    threads = environment["threads"]
+    return f"{environment['processor']}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def section(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], group: Sequence[dict[str, Any]]) -> Iterator[str]:
