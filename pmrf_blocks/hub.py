@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pmrf_blocks.messages import first_line
-from pmrf_blocks.weight_files import CONFIG, WeightsError, check_variant
+from pmrf_blocks.weight_files import CONFIG, WeightsError, check_variant, replaced_by
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -116,7 +116,8 @@ def upload(
 ) -> None:
     """Upload to 'owner/name' of the hub, which is created if need be, what `write` puts into an empty folder.
 
-    Everything is written before the hub is asked for anything. Files of other names that are there stay.
+    Everything is written before the hub is asked for anything. Weights of the same variant that are there in one file
+    or other shards are removed, as they would be read in place of these; all else that is there stays.
 
     Arguments:
         revision: a branch, which is created if need be; the main branch unless given.
@@ -136,6 +137,12 @@ def upload(
             api.create_repo(repo_id, private=private, exist_ok=True)
             if revision is not None:
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
-            api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
+            api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                revision=revision,
+                commit_message=message,
+                delete_patterns=replaced_by(Path(folder)) or None,
+            )
         except Exception as error:  # as in locate()
             raise WeightsError(f"cannot upload to {repo_id} of the hub: {first_line(error)}") from None

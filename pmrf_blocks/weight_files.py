@@ -24,6 +24,7 @@ from pmrf_blocks.whole_files import write_bytes, write_json
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 STEMS = ("model", "diffusion_pytorch_model")  # ours, and diffusers'
 VARIANT = re.compile(r"[A-Za-z0-9_]+")
+FILE = re.compile(rf"({'|'.join(STEMS)})(?:\.([A-Za-z0-9_]+))?(?:-\d+-of-\d+)?\.safetensors")
 # What weights may be stored in, by the names of safetensors; all else passes for integers.
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -48,6 +49,17 @@ def file_names(stem: str, variant: str | None) -> tuple[str, str]:
 def shard_pattern(stem: str, variant: str | None) -> str:
     """A glob of the shards; WeightsError for an impossible variant."""
     return file_names(stem, variant)[0].removesuffix(".safetensors") + "-*-of-*.safetensors"
+
+
+def replaced_by(folder: Path) -> list[str]:
+    """Globs of the files that hold weights, of the same network and variant, that `folder` or one in it holds too."""
+    found = [(path.parent.relative_to(folder), FILE.fullmatch(path.name)) for path in folder.rglob("*.safetensors")]
+    kinds = {(place, match[1], match[2]) for place, match in found if match}
+    return sorted(
+        (place / name).as_posix()
+        for place, stem, variant in kinds
+        for name in (*file_names(stem, variant), shard_pattern(stem, variant))
+    )
 
 
 def find_weights(folder: Path, variant: str | None = None, *, stems: Sequence[str] = STEMS) -> Path:

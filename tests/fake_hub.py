@@ -13,11 +13,11 @@ REAL = {"snapshot_download": huggingface_hub.snapshot_download, "HfApi": hugging
 class FakeHub:
     """Repositories under `folder`/hub, one folder a revision; what is downloaded lies under `folder`/cache.
 
-    Private ones, which push_to_hub made so, are given to whom has the token 'secret'. `asked` counts requests.
+    Private ones, which push_to_hub made so, are given to whom has the token. `asked` counts requests.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.private, self.asked = folder, set(), 0
+    def __init__(self, folder: Path, token: str = "secret") -> None:
+        self.folder, self.token, self.private, self.asked = folder, token, set(), 0
 
     def install(self, monkeypatch) -> "FakeHub":
         monkeypatch.setattr(huggingface_hub, "snapshot_download", self.download)
@@ -31,7 +31,7 @@ class FakeHub:
 
     def admit(self, name: str, token: object) -> None:
         self.asked += 1
-        if name in self.private and token != "secret":
+        if name in self.private and token != self.token:
             raise PermissionError("401 Client Error: the repository is private\nlog in")
 
     def download(self, name, **options):

@@ -61,7 +61,7 @@ def test_push_uploads_what_loads_again(tmp_path, monkeypatch):
         def create_branch(self, repo_id, **options):
             calls.append(("branch", options["branch"]))
 
-        def upload_folder(self, *, repo_id, folder_path, revision, commit_message):
+        def upload_folder(self, *, repo_id, folder_path, revision, commit_message, delete_patterns):
             calls.append(("upload", repo_id, revision))
             assert same(tiny(), SimVAE.from_pretrained(Path(folder_path)))
 

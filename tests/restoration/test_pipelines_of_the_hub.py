@@ -1,12 +1,13 @@
 """Pipelines, autoencoders and networks of others from a hub on the disk: variants, shards, revisions, privacy."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from fake_hub import FakeHub
 from safetensors.torch import load_file, save_file
-from small_pipelines import COMPOSITIONS, latent_pmrf, pmrf, seeded, unet, vae
+from small_pipelines import COMPOSITIONS, filled, latent_pmrf, pmrf, seeded, unet, vae
 
 from pmrf_blocks.autoencoders import SDVAE, load_autoencoder, save_diffusers
 from pmrf_blocks.pretrained import WeightsError
@@ -91,6 +92,19 @@ def test_revisions_private_repositories_and_what_was_downloaded_before(load, hub
     assert hub.asked == asked
 
 
+@pytest.mark.parametrize(("size", "other"), [(None, 8000), (8000, 4000), (8000, None)])
+def test_new_weights_are_read_where_old_ones_lay_in_one_file_or_other_shards(size, other, hub):
+    old, new = (PosteriorMean(estimator=filled(unet(), seed), size=16) for seed in (1, 2))
+    old.push_to_hub(NAME, max_shard_bytes=size)
+    old.push_to_hub(NAME, max_shard_bytes=size, variant="fp16", dtype=torch.float16)
+    new.push_to_hub(NAME, max_shard_bytes=other)
+    new.save_pretrained("expected", max_shard_bytes=other)
+    expected = {path.relative_to("expected").as_posix() for path in Path("expected").rglob("*") if path.is_file()}
+    assert {file for file in hub.files(NAME) if "fp16" not in file} == expected
+    assert same(load_restorer(NAME), new)
+    assert same(load_restorer(NAME, variant="fp16"), halved(old))
+
+
 def test_a_pipeline_that_cannot_be_saved_is_not_uploaded(hub):
     changed = pmrf()
     changed.source = torch.nn.Identity()
@@ -148,8 +162,9 @@ def test_our_autoencoders_have_shards_and_variants_too(hub):
 @pytest.mark.parametrize("variant", [None, "fp16"])
 @pytest.mark.parametrize("size", [None, 2000])
 def test_networks_of_others(variant, size, hub):
-    spandrel = pytest.importorskip("spandrel", reason="reads the network with the package spandrel")
-    assert spandrel
+    pytest.importorskip(
+        "spandrel", reason="spandrel is not installed: pip install pmrf-blocks[background]", exc_type=Exception
+    )
     from spandrel.architectures.Compact import Compact
 
     torch.manual_seed(0)
