@@ -22,7 +22,7 @@ from pmrf_blocks.autoencoders.sd_vae import SDVAE
 from pmrf_blocks.autoencoders.sim_vae import SimVAE
 from pmrf_blocks.checkpoints import read_checkpoint
 from pmrf_blocks.pretrained import CONFIG, WeightsError, build_network, locate, read_json
-from pmrf_blocks.weight_files import STEMS, file_names, find_weights, shard_pattern
+from pmrf_blocks.weight_files import FILE, STEMS, WEIGHTS, file_names, find_weights, shard_pattern
 
 STEM = STEMS[1]
 # Attention of files from before diffusers 0.18.
@@ -73,6 +73,13 @@ def load_autoencoder(
     kind = config.get("_class_name", config.get("class"))
     ours: dict[Any, type[SimVAE]] = {"SimVAE": SimVAE, "SDVAE": SDVAE}
     if isinstance(kind, str) and kind in ours:
+        if weights is not None:
+            named = FILE.fullmatch(weights.name)
+            if named is None:
+                raise WeightsError(
+                    f"{weights}: weights of a {kind} are called {WEIGHTS}, or with a variant's name within"
+                )
+            variant = named[2]
         own = ours[kind].from_pretrained(folder, variant=variant, trusted_modules=trusted_modules)
         return own.to(device=device, dtype=dtype)
     if not isinstance(kind, str) or kind not in READERS:

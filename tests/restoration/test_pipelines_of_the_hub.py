@@ -159,6 +159,16 @@ def test_our_autoencoders_have_shards_and_variants_too(hub):
     assert same(load_autoencoder(NAME, variant="fp16", revision="v2", token="secret"), halved(vae()))
 
 
+def test_a_file_of_ours_is_the_one_that_is_read(tmp_path):
+    vae().save_pretrained(tmp_path)
+    halved(vae()).save_pretrained(tmp_path, variant="fp16")
+    assert same(load_autoencoder(tmp_path / "model.safetensors"), vae())
+    assert same(load_autoencoder(tmp_path / "model.fp16.safetensors"), halved(vae()))
+    (tmp_path / "model.safetensors").rename(tmp_path / "best.safetensors")
+    with pytest.raises(WeightsError, match=r"weights of a SimVAE are called model\.safetensors, or"):
+        load_autoencoder(tmp_path / "best.safetensors")
+
+
 @pytest.mark.parametrize("variant", [None, "fp16"])
 @pytest.mark.parametrize("size", [None, 2000])
 def test_networks_of_others(variant, size, hub):
