@@ -6,18 +6,9 @@ operations; norms, activations and everything else that is no product of matrice
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
-
-from docs.make.models_page import count
-from pmrf_blocks.losses.features import VGG19_WIDTHS, VGG19Features
+from pmrf_blocks.experiments.costs import forward_flops, vgg19
 from recipes import elir, figure3_convergence, latent_pmrf, pmrf, posterior_mean, sd_vae, sim_vae
 
 ABOUT = """## What a step costs
@@ -39,39 +30,6 @@ PUBLISHED = {
     "PMRF's velocity, 512x512": "159.8 M (table 4)",
     "Latent-PMRF's velocity, 64x64": "151.2 M (table 4)",
 }
-
-
-@cache
-def vgg19() -> nn.Module:
-    """The perceptual network, without weights."""
-    state: dict[str, Tensor] = {}
-    index, channels = 0, 3
-    for width in VGG19_WIDTHS:
-        if isinstance(width, str):
-            index += 1
-            continue
-        state |= {f"features.{index}.weight": torch.empty(width, channels, 3, 3, device="meta")}
-        state |= {f"features.{index}.bias": torch.empty(width, device="meta")}
-        index, channels = index + 2, width
-    return VGG19Features(state)
-
-
-def window_products(q: Tensor, k: Tensor, v: Tensor, window: Any, scale: float) -> Tensor:
-    """The two products of neighborhood attention in their true sizes: each query with the keys of one window."""
-    keys, width = math.prod(window.kernel), q.shape[-1]
-    k, v = (x.reshape(-1, 1, width).expand(-1, keys, width) for x in (k, v))
-    return (q.reshape(-1, 1, width) @ k.transpose(1, 2) @ v).reshape(q.shape)
-
-
-def forward_flops(make: Callable[[], nn.Module], *shapes: tuple[int, ...]) -> tuple[int, int]:
-    """(parameters, operations) of one forward pass on inputs of these shapes, built and run on the meta device."""
-    with torch.device("meta"), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        network: Any = make()
-        if hasattr(network, "set_backend"):
-            network.set_backend(window_products)
-        with FlopCounterMode(display=False) as counter:
-            network(*(torch.empty(shape) for shape in shapes))
-    return count(network), counter.get_total_flops()
 
 
 def cost_lines() -> list[str]:

@@ -30,7 +30,7 @@ class ChannelLayerNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(x - mean) / sqrt(variance + eps) * weight + bias over the channels of x (B, C, H, W), in x's dtype."""
         # With channels_last memory both permutes are views and the norm reads rows that lie together.
-        if x.requires_grad and torch.is_autocast_enabled(x.device.type):
+        if x.requires_grad and not x.is_meta and torch.is_autocast_enabled(x.device.type):
             x = x.float()  # a CPU would sum the gradients of weight and bias in bfloat16, far short of what they are
         y = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
         return y.permute(0, 3, 1, 2)

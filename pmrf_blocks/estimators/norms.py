@@ -16,6 +16,6 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """input (..., width) of any floating type; of input's type, or float32 under autocast."""
-        half = input.requires_grad and torch.is_autocast_enabled(input.device.type)
+        half = input.requires_grad and not input.is_meta and torch.is_autocast_enabled(input.device.type)
         x = input.float() if half else input
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)

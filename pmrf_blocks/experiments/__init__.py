@@ -12,6 +12,8 @@ evaluation.py  the faces that tables are measured on
 tables.py      rows and seeds
 curves.py      convergence, and the speed-up read off it
 pages.py       result pages
+costs.py       what a training step costs, counted on the meta device
+plan.py        --plan: what a recipe costs before it starts
 launch.py      the command line of every recipe
 """
 

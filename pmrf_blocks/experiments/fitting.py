@@ -51,6 +51,7 @@ from pmrf_blocks.training.tasks import Task
 
 MODEL = "model"  # the folder of a finished stage's network, within its run folder
 AfterPiece = Callable[[nn.Module, int, float], None]
+Find = Callable[[Any], Any]  # from a stage to its network
 
 
 def finished(stage: Stage, place: Place) -> bool:
@@ -112,21 +113,45 @@ def load_published(stage: Autoencoder | Estimator, source: str) -> Any:
 def pipeline_of(flow: Flow, place: Place, *, velocity: nn.Module | None, autoencoder: Any = None) -> Pipeline:
     """The flow's pipeline with this velocity; what it builds on is trained where it is not, but for an `autoencoder`
     that is given."""
+    return composed(flow, velocity, lambda part: trained(part, place), autoencoder)
+
+
+def composed(flow: Flow, velocity: nn.Module | None, find: Find, autoencoder: Any = None) -> Pipeline:
+    """The flow's pipeline with this velocity, of networks that `find` gives for the stages it builds on."""
     if autoencoder is None and flow.autoencoder is not None:
-        autoencoder = trained(flow.autoencoder, place)
+        autoencoder = find(flow.autoencoder)
     if isinstance(flow, Diffusion):
         return ResShift(autoencoder=autoencoder, velocity=velocity, size=flow.size, **asdict(flow.shift))
     return compose(
         flow.source.build(flow.train.seed) if isinstance(flow.source, Net) else flow.source,
         condition=flow.condition,
         autoencoder=autoencoder,
-        estimator=None if flow.estimator is None else trained(flow.estimator, place),
-        latent_estimator=None if flow.latent_estimator is None else trained(flow.latent_estimator, place),
+        estimator=None if flow.estimator is None else find(flow.estimator),
+        latent_estimator=None if flow.latent_estimator is None else find(flow.latent_estimator),
         velocity=velocity,
         size=flow.size,
         source_noise=flow.source_noise,
         sample=flow.sample,
     )
+
+
+def task_of(stage: Any, network: Any, find: Find, *, perceptual: nn.Module | None = None, features: Any = None) -> Task:
+    """What a stage minimises: `network` learns, `find` gives the networks that it builds on. `perceptual` is an
+    autoencoder's loss, `features` are those of a flow's validation."""
+    if isinstance(stage, (Autoencoder, Decoder)):
+        whole = stage.autoencoder if isinstance(stage, Decoder) else stage
+        weights = {"perceptual_weight": stage.perceptual_weight, "kl_weight": whole.kl_weight_of_crop}
+        return AutoencoderTask(network, perceptual=perceptual, **weights)
+    degradation = degradation_of(stage.degradation)
+    if isinstance(stage, Flow):
+        return FlowTask(
+            composed(stage, network, find), degradation=degradation, time=stage.time, loss=stage.loss,
+            pixel_weight=stage.pixel_weight, groups=stage.groups, features=features,
+            source_noise=0.0 if isinstance(stage, Reflow) else None,  # a teacher's pairs have it
+        )  # fmt: skip
+    if isinstance(stage, LatentEstimator):
+        return LatentMeanTask(network, Latents(find(stage.autoencoder)), degradation=degradation)
+    return PosteriorMeanTask(network, degradation)
 
 
 def run_stage(stage: Any, task: Task, dataset: Dataset, place: Place, **options: Any) -> nn.Module:
@@ -144,12 +169,8 @@ def keep(network: nn.Module, stage: Stage, place: Place) -> None:
 
 def fit_autoencoder(stage: Autoencoder | Decoder, network: nn.Module, place: Place) -> nn.Module:
     whole = stage.autoencoder if isinstance(stage, Decoder) else stage
-    task = AutoencoderTask(
-        network,  # type: ignore[arg-type]
-        perceptual=perceptual_loss(stage.perceptual, vgg19=place.vgg19),
-        perceptual_weight=stage.perceptual_weight,
-        kl_weight=whole.kl_weight_of_crop,
-    )
+    perceptual = perceptual_loss(stage.perceptual, vgg19=place.vgg19)
+    task = task_of(stage, network, lambda part: trained(part, place), perceptual=perceptual)
     parts = [place.images(images, counted=len(whole.images) > 1) for images in whole.images]
     data = parts[0] if isinstance(parts[0], IterableImages) else JoinedDataset(*parts)
     return run_stage(stage, task, data, place)
@@ -172,15 +193,8 @@ def train_decoder(stage: Decoder, place: Place) -> None:
     keep(fit_autoencoder(stage, network, place), stage, place)
 
 
-def train_estimator(stage: Estimator, place: Place) -> None:
-    task = PosteriorMeanTask(stage.network.build(stage.train.seed), degradation_of(stage.degradation))
-    keep(run_stage(stage, task, place.degraded(stage.images, stage.degradation), place), stage, place)
-
-
-def train_latent_estimator(stage: LatentEstimator, place: Place) -> None:
-    space = Latents(trained(stage.autoencoder, place))
-    network = stage.network.build(stage.train.seed)
-    task = LatentMeanTask(network, space, degradation=degradation_of(stage.degradation))
+def train_estimator(stage: Estimator | LatentEstimator, place: Place) -> None:
+    task = task_of(stage, stage.network.build(stage.train.seed), lambda part: trained(part, place))
     keep(run_stage(stage, task, place.degraded(stage.images, stage.degradation), place), stage, place)
 
 
@@ -201,12 +215,9 @@ def train_flow(
         teacher: Pipeline | None = pipeline_of(flow, place, velocity=deepcopy(velocity))
     else:
         velocity, teacher = flow.velocity.build(flow.train.seed), None
-    pipeline = pipeline_of(flow, place, velocity=velocity)
-    task = FlowTask(
-        pipeline, degradation=degradation_of(flow.degradation), time=flow.time, loss=flow.loss,
-        pixel_weight=flow.pixel_weight, groups=flow.groups, features=validation_features(place.inception, place.device),
-        source_noise=None if teacher is None else 0.0,  # a teacher's pairs have it
-    )  # fmt: skip
+    features = validation_features(place.inception, place.device)
+    task: Any = task_of(flow, velocity, lambda part: trained(part, place), features=features)
+    pipeline = task.pipeline
     steps, caches = flow.train.steps, flow.pair_caches if flow.pair_rounds else 1
     ends, cache_ends = ([steps * part // parts for part in range(1, parts + 1)] for parts in (pieces, caches))
     done = steps_done(folder)
@@ -247,7 +258,7 @@ TRAINERS: dict[type, Callable[..., None]] = {
     Autoencoder: train_autoencoder,
     Decoder: train_decoder,
     Estimator: train_estimator,
-    LatentEstimator: train_latent_estimator,
+    LatentEstimator: train_estimator,
     Flow: train_flow,
     Diffusion: train_flow,
     Reflow: train_flow,

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from docs.make.costs import forward_flops, window_products
 from docs.make.reproduction_page import (
     PAGE,
     PLACES,
@@ -24,6 +23,7 @@ from docs.make.reproduction_page import (
 )
 from pmrf_blocks.attention import neighborhood_attention_2d
 from pmrf_blocks.experiments import Net
+from pmrf_blocks.experiments.costs import forward_flops, window_products
 
 ROWS = [setting for settings in read_settings().values() for setting in settings]
 PATHS = [setting for setting in ROWS if setting.path]

@@ -12,7 +12,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Common:
-    data: Path
+    data: Path = Path("data")
     """Folder of images. As the recipes know it: ffhq512, lsdir512, celeba-test at the paper's scale (`pmrf-blocks
     prepare` makes them), faces256/train, faces256/val, faces256/test and photos at the smaller ones. Or one with train
     and val (and test). Or any other: of its images a sixteenth, chosen by a hash of the file's name, is held out."""
@@ -46,6 +46,11 @@ class Common:
     """Accelerate's trackers, such as tensorboard and wandb; the recipe's own when not given."""
     show: bool = False
     """Print the whole configuration as JSON, every value that decides a weight, and stop."""
+    plan: str | None = None
+    """Print what every stage costs on this device (a100, h100, h200, rtx4090, or cpu, which is measured here):
+    parameters, operations, memory, hours; and stop. Needs no images."""
+    processes: int = 1
+    """Of --plan: as many as torchrun's --nproc-per-node."""
 
 
 @dataclass(frozen=True)

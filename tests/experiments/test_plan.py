@@ -1,0 +1,137 @@
+"""--plan against real trainings: operations, weights, and the memory that autograd keeps."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import Dataset
+
+from pmrf_blocks.experiments.costs import Kept, batch_of, counting, step_cost, task_without_values, window_products
+from pmrf_blocks.experiments.fitting import task_of
+from pmrf_blocks.experiments.launch import launch
+from pmrf_blocks.experiments.parts import stage_parts
+from pmrf_blocks.experiments.plan import DEVICES, plan, plan_lines
+from pmrf_blocks.training import fit
+from pmrf_blocks.training.checkpoint import load_newest
+from recipes import bundled, elir, figure3_convergence, latent_pmrf, table3_channels
+
+
+class Zeros(Dataset):
+    """Images, or pairs, as a stage is trained on."""
+
+    def __init__(self, batch):
+        parts = (batch,) if isinstance(batch, torch.Tensor) else batch
+        self.parts = tuple(torch.zeros(x.shape[1:], dtype=x.dtype) for x in parts)
+
+    def __len__(self):
+        return 4
+
+    def identity(self):
+        return {}
+
+    def __getitem__(self, key):
+        return self.parts[0] if len(self.parts) == 1 else self.parts
+
+
+def real(stage):
+    """A stage's network with values."""
+    network = (stage.velocity if hasattr(stage, "velocity") else stage.network).build(0)
+    if hasattr(network, "set_backend"):
+        network.set_backend(window_products)
+    return network
+
+
+def bytes_of(state):
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
+    return sum(map(bytes_of, parts))
+
+
+PARTS = {
+    **{f"bundled {role}": stage for role, stage in stage_parts(bundled.debug()).items() if role != "decoder"},
+    **{f"elir {role}": stage for role, stage in stage_parts(elir.debug()).items() if role != "autoencoder"},
+}
+
+
+@pytest.mark.parametrize("stage", PARTS.values(), ids=PARTS)
+def test_a_training_costs_what_was_planned(stage, tmp_path):
+    cost = step_cost(stage)
+    batch, _ = batch_of(stage, task_without_values(stage), stage.train.batch_size)
+    task = task_of(stage, real(stage), real)
+    frozen = nn.ModuleList(task.frozen_modules())
+    for module in (task, frozen):
+        module.to(memory_format=torch.channels_last)  # as fit() does; afterwards weights would have another address
+    kept = Kept(nn.ModuleList((task, frozen)))
+    train = replace(stage.train, steps=2, checkpoint_every=2, trackers=())
+    with sdpa_kernel(SDPBackend.MATH), counting() as counter, kept.hooks:
+        fit(train, task, Zeros(batch), folder=tmp_path, device="cpu")
+    assert counter.get_total_flops() == 2 * cost.flops
+    assert cost.trained == sum(p.numel() for p in task.network.parameters())
+    assert cost.frozen == sum(p.numel() for p in frozen.parameters())
+    assert kept.floats + kept.others == pytest.approx(2 * cost.activations, rel=0.02)
+    _, saved = load_newest(tmp_path / "checkpoints", print, rename=False)
+    measured = sum(bytes_of(saved[name]) for name in ("network", "optimizer", "ema"))
+    expected = cost.state - 4 * cost.trained - 4 * cost.frozen  # gradients and frozen networks are not saved
+    assert measured == pytest.approx(expected, rel=0.05)  # buffers, and a count of steps a parameter
+
+
+def test_a_grouped_convolution_is_not_taken_for_a_whole_one():
+    network, x = nn.Conv2d(8, 8, 3, padding=1, groups=8).to("meta"), torch.empty(2, 8, 5, 5, device="meta")
+    with counting() as counter:
+        network(x.requires_grad_()).sum().backward()
+    assert counter.get_total_flops() == 3 * 2 * (2 * 8 * 5 * 5) * 9
+
+
+def test_processes_and_micro_batches_share_a_batch():
+    stage = latent_pmrf.debug().estimator
+    stage = replace(stage, train=replace(stage.train, batch_size=8))
+    whole, shared = step_cost(stage), step_cost(stage, processes=2)
+    parts = step_cost(replace(stage, train=replace(stage.train, accumulate=4)))
+    halved = step_cost(replace(stage, train=replace(stage.train, precision="bf16")))
+    assert shared.flops * 2 == parts.flops == halved.flops == whole.flops
+    assert parts.activations < shared.activations < whole.activations
+    assert halved.activations == pytest.approx(whole.activations / 2, rel=0.01)
+    with pytest.raises(ValueError, match="a batch of 8 cannot be shared out among 3 processes"):
+        step_cost(stage, processes=3)
+
+
+def test_stages_that_rows_share_are_planned_once():
+    table = table3_channels.debug()
+    table = replace(table, rows=table.rows[:1])
+    lines = plan(table, seeds=(0, 1))
+    assert [line.runs for line in lines if line.role.endswith("estimator")] == [1]
+    assert [line.runs for line in lines if not line.role.endswith("estimator")] == [2] * 2
+    reconstruction = plan(table, seeds=(0,), parts=("reconstruction",))
+    assert [line.role.partition(": ")[2] for line in reconstruction] == ["autoencoder"]
+
+
+def test_what_does_not_fit_is_said_with_what_would():
+    lines = plan(latent_pmrf.debug())
+    (flow,) = (line for line in lines if line.role == "flow")
+    small = replace(DEVICES["h100"], memory=flow.cost.state + 0.6 * flow.cost.activations)
+    text = "\n".join(plan_lines([flow], small, 1))
+    assert "flow does not fit into 0 GiB: --accumulate 2 would do." in text
+    assert "TFLOP a cached pair come beforehand." in text
+
+
+@pytest.mark.parametrize("recipe", [latent_pmrf, figure3_convergence])
+def test_the_command_starts_nothing_and_needs_no_images(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = ["recipe", "--scale", "debug", "--plan", "h100", "--processes", "2"]
+    monkeypatch.setattr(sys, "argv", line)
+    launch(None, paper=recipe.debug, small=recipe.debug, debug=recipe.debug)
+    out = capsys.readouterr().out
+    assert out.startswith("On 2 x H100 SXM, 80 GB: 66.9 TFLOP a second in fp32, 989.4 in bf16, 35% of it assumed.")
+    assert "| in all |" in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_is_none_is_one_line(monkeypatch):
+    for given, why in ((["--plan", "tpu"], "--plan must be one of 'a100'"), (["--processes", "2"], "is for --plan")):
+        monkeypatch.setattr(sys, "argv", ["recipe", "--scale", "debug", *given])
+        with pytest.raises(SystemExit, match=why):
+            launch(None, paper=latent_pmrf.debug, small=latent_pmrf.debug, debug=latent_pmrf.debug)
