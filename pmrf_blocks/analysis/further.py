@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pmrf_blocks.analysis.measurement import SCORES, Measurement, Score
+from pmrf_blocks.analysis.measurement import SCORES, Measurement, OnDemand, Score
 from pmrf_blocks.metrics import METRICS, PROTOCOLS, frechet_distance, mmd_rbf
 from pmrf_blocks.metrics.gathering import finite_or_infinite
 from pmrf_blocks.metrics.per_image import ImageMetrics
@@ -45,7 +45,7 @@ class FurtherScores:
     8 bits, as files of them would have.
 
     Arguments:
-        clean: the originals (N, 3, H, W) in [0, 1].
+        clean: the originals (N, 3, H, W) in [0, 1], or OnDemand.
         metrics: names in FURTHER that must be measured; so must those whose `weights` are given.
         weights: published files by the name of their network or metric, as `evaluate --weights` takes them.
         papers: ask for PAPERS too, and for INSTEAD where these lack; what is not available is told, and left out.
@@ -60,7 +60,7 @@ class FurtherScores:
 
     def __init__(
         self,
-        clean: Tensor,
+        clean: Tensor | OnDemand,
         *,
         metrics: Sequence[str] = (),
         weights: Mapping[str, str] | None = None,
@@ -110,29 +110,23 @@ class FurtherScores:
         """Whether a measurement holds all of these, by the same networks."""
         return own.scores.keys() >= set(self.names) and self.identities.items() <= own.measured_by.items()
 
-    @torch.no_grad()
-    def __call__(self, images: Tensor, target: Tensor) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """(values image by image, (R N,), by name; of sets, one number by name) of images (R N, 3, H, W) in [0, 1]
-        and their targets. As sets they are compared with the originals, one degradation after the other."""
-        found: dict[str, list[Tensor]] = {name: [] for name in self.per_image}
-        pairs = zip(images.split(BATCH), target.split(BATCH))
-        for number, (x, y) in enumerate(pairs if self.per_image else ()):
-            numbers = [str(BATCH * number + place) for place in range(len(x))]
-            given = {"restored": self._eight_bits(x), "reference": self._eight_bits(y)}
-            for name, values in self.images(self.per_image, given).items():
-                found[name].append(finite_or_infinite(values, name, numbers))
-        features = {network: self._features(extractor, images) for network, extractor in self.extractors.items()}
-        sets = {name: self._distance(name, features[METRICS[name].extractor]) for name in self.sets}
-        return {name: torch.cat(parts) for name, parts in found.items()}, sets
+    def begin(self) -> Gathering:
+        """What takes up a set of images, batch by batch."""
+        return Gathering(self)
 
     @cached_property
     def _originals(self) -> dict[str, Tensor]:
-        return {network: self._features(extractor, self.clean) for network, extractor in self.extractors.items()}
+        return {
+            network: torch.cat([self.features(extractor, part) for part in self.clean.split(2 * BATCH)])
+            for network, extractor in self.extractors.items()
+        }
 
-    def _features(self, extractor: Extractor, images: Tensor) -> Tensor:
-        return torch.cat([extractor.run(self._eight_bits(part)).cpu() for part in images.split(BATCH)])
+    def features(self, extractor: Extractor, images: Tensor) -> Tensor:
+        """Of images in [0, 1], in 8 bits, (B, D) on the CPU."""
+        return torch.cat([extractor.run(self.eight_bits(part)).cpu() for part in images.split(BATCH)])
 
-    def _distance(self, name: str, features: Tensor) -> float:
+    def distance(self, name: str, features: Tensor) -> float:
+        """A metric of sets, of features (R N, D) from those of the originals: the mean over R."""
         originals = self._originals[METRICS[name].extractor]
         distance: Callable[..., Tensor] = frechet_distance
         options = {}
@@ -142,8 +136,38 @@ class FurtherScores:
         parts = [float(distance(part, originals, **options)) for part in features.split(len(originals))]
         return sum(parts) / len(parts)
 
-    def _eight_bits(self, images: Tensor) -> Tensor:
+    def eight_bits(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] as a file of them would have them, on the device."""
         return (images.to(self.device) * 255.0).round() / 255.0
+
+
+class Gathering:
+    """The values of one set of images, which comes in batches."""
+
+    def __init__(self, scores: FurtherScores) -> None:
+        self.scores, self.count = scores, 0
+        self.found: dict[str, list[Tensor]] = {name: [] for name in scores.per_image}
+        self.features: dict[str, list[Tensor]] = {network: [] for network in scores.extractors}
+
+    @torch.no_grad()
+    def add(self, images: Tensor, target: Tensor) -> None:
+        """Take up images (B, 3, H, W) in [0, 1] and their targets."""
+        scores = self.scores
+        for x, y in zip(images.split(BATCH), target.split(BATCH)) if self.found else ():
+            numbers = [str(self.count + place) for place in range(len(x))]
+            given = {"restored": scores.eight_bits(x), "reference": scores.eight_bits(y)}
+            for name, values in scores.images(scores.per_image, given).items():
+                self.found[name].append(finite_or_infinite(values, name, numbers))
+            self.count += len(x)
+        for network, extractor in scores.extractors.items():
+            self.features[network].append(scores.features(extractor, images))
+
+    def values(self) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """(values image by image, (R N,), by name; of sets, one number by name). As sets they are compared with the
+        originals, one degradation after the other."""
+        features = {network: torch.cat(parts) for network, parts in self.features.items()}
+        sets = {name: self.scores.distance(name, features[METRICS[name].extractor]) for name in self.scores.sets}
+        return {name: torch.cat(parts) for name, parts in self.found.items()}, sets
 
 
 def columns(found: Iterable[Mapping[str, float]]) -> dict[str, Score]:

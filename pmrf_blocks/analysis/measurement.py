@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from pmrf_blocks.seeding import derive_generator
 if TYPE_CHECKING:
     from pmrf_blocks.analysis.further import FurtherScores
 
+BATCH = 16
 SHOWN = 8  # images that are kept to be seen
 MMD_SCALE = 1000.0
 
@@ -104,40 +105,76 @@ class Results:
         return sorted({seed for own in self.measured.values() for seed in own})
 
 
+@dataclass(frozen=True)
+class OnDemand:
+    """`count` images that are read or made when they are asked for, in the place of a tensor (N, 3, H, W):
+    make(numbers) gives those with these numbers."""
+
+    count: int
+    make: Callable[[Sequence[int]], Tensor]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, chosen: slice) -> Tensor:
+        return self.make(range(*chosen.indices(self.count)))
+
+    def split(self, size: int) -> Iterable[Tensor]:
+        """Batches of this size, one at a time."""
+        return (self[start : start + size] for start in range(0, self.count, size))
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor that all images would make."""
+        return (self.count, *self[:1].shape[1:])
+
+
 class Reference:
     """The originals that sets of images are measured against.
 
     Arguments:
-        clean: (N, 3, H, W) in [0, 1].
+        clean: (N, 3, H, W) in [0, 1], or OnDemand, which measure() takes up batch by batch.
         extractor: images (B, 3, H, W) to features (B, D).
         further: what is measured beside SCORES.
     """
 
     def __init__(
-        self, clean: Tensor, extractor: Callable[[Tensor], Tensor], further: FurtherScores | None = None
+        self, clean: Tensor | OnDemand, extractor: Callable[[Tensor], Tensor], further: FurtherScores | None = None
     ) -> None:
         self.clean, self.extractor, self.further = clean, extractor, further
 
     @cached_property
     def features(self) -> Tensor:
         """Features (N, D) of the originals."""
-        return self.extractor(self.clean)
+        return torch.cat([self.extractor(part) for part in self.clean.split(BATCH)])
 
     @cached_property
     def kernel_width(self) -> float:
         """The originals' median distance, for the kernel of the MMD."""
         return float(torch.pdist(self.features.double()).median())
 
-    def measure(self, images: Tensor, target: Tensor) -> Measurement:
-        """SCORES of images (R N, 3, H, W) in [0, 1] against their targets; as sets they are compared with the
-        originals, one degradation after the other."""
-        further, sets = ({}, {}) if self.further is None else self.further(images, target)
-        features = self.extractor(images).unflatten(0, (-1, len(self.clean)))
+    def measure(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> Measurement:
+        """SCORES of images in [0, 1] against their targets, which come in batches (B, 3, H, W), R N of each in all; as
+        sets they are compared with the originals, one degradation after the other. No batch is kept."""
+        found: dict[str, list[Tensor]] = {}
+        parts: list[Tensor] = []
+        further, pictures = None if self.further is None else self.further.begin(), None
+        for images, target in pairs:
+            own = {"psnr": psnr(images, target), "ssim": ssim(images, target)}
+            for name, values in own.items():
+                found.setdefault(name, []).append(values)
+            parts.append(self.extractor(images))
+            if further is not None:
+                further.add(images, target)
+            if pictures is None or len(pictures) < SHOWN:
+                seen = (images[:SHOWN] * 255.0).round().to(torch.uint8)
+                pictures = seen if pictures is None else torch.cat((pictures, seen))[:SHOWN]
+        features = torch.cat(parts).unflatten(0, (-1, len(self.clean)))
+        of_images, sets = ({}, {}) if further is None else further.values()
         per_image = {
-            "psnr": psnr(images, target),
-            "ssim": ssim(images, target),
+            **{name: torch.cat(values) for name, values in found.items()},
             "feature_distance": (features - self.features).norm(dim=2).flatten(),
-            **further,
+            **of_images,
         }
         per_image = {name: own.double().unflatten(0, features.shape[:2]) for name, own in per_image.items()}
         scores = {name: float(values.mean()) for name, values in per_image.items()}
@@ -145,7 +182,7 @@ class Reference:
         for name in ("fd", "mmd"):
             scores[name] = self.distance(name, features, everyone)
         by = {} if self.further is None else self.further.identities
-        pictures = (images[:SHOWN] * 255.0).round().to(torch.uint8)
+        assert pictures is not None
         return Measurement({**scores, **sets}, per_image, features, pictures, by)
 
     def has(self, own: Measurement) -> bool:

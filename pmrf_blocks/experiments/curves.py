@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,8 @@ from pmrf_blocks.experiments.pages import CREDITS, NO_VERDICT, Made, header, sca
 from pmrf_blocks.experiments.parts import with_seed
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import Flow
-from pmrf_blocks.experiments.tables import measure
+from pmrf_blocks.experiments.tables import measure, restorations
 from pmrf_blocks.plotting import save_figure
-from pmrf_blocks.restoration.held_out import restore_held_out
 from pmrf_blocks.training.export import export
 from pmrf_blocks.training.processes import once, world_size
 
@@ -103,10 +102,10 @@ def leave_piece(network: nn.Module, seconds: float, folder: Path) -> None:
     begun.replace(folder)
 
 
-def restored(flow: Flow, folder: Path, place: Place, faces: FaceSet) -> tuple[Tensor, Tensor]:
+def restored(flow: Flow, folder: Path, place: Place, faces: FaceSet) -> Iterator[tuple[Tensor, Tensor]]:
+    """(restored, target) by the velocity that a piece left, batch by batch."""
     pipeline = pipeline_of(flow, place, velocity=flow.velocity.load(folder)).eval().to(faces.device)
-    degraded, target = faces.degraded(flow.degradation)
-    return restore_held_out(pipeline, degraded), target
+    return restorations(pipeline, faces, flow.degradation)
 
 
 def run_figure(figure: Figure, place: Place, faces: FaceSet, seeds: Sequence[int], deadline: float) -> Curves:

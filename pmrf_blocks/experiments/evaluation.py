@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pmrf_blocks.analysis.further import FurtherScores
-from pmrf_blocks.analysis.measurement import Measurement, Reference
+from pmrf_blocks.analysis.measurement import Measurement, OnDemand, Reference
 from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.experiments.image_sets import Images
 from pmrf_blocks.experiments.networks import Net
@@ -20,9 +20,13 @@ from pmrf_blocks.metrics import efficientnet_lite0_features
 from pmrf_blocks.restoration.held_out import BATCH, degrade_held_out
 from pmrf_blocks.restoration.spaces import from_signed, to_signed
 
+KEPT = 2**28  # bytes of degraded images that stay in memory: small faces are degraded once, large ones for each row
+Pairs = Iterable[tuple[Tensor, Tensor]]
+
 
 class FaceSet:
-    """N held-out faces; decoded, degraded and described by features once. `further` are FurtherScores' arguments,
+    """N held-out faces, read and degraded BATCH at a time whenever they are measured on, and described by features
+    once. `further` are FurtherScores' arguments,
     where more than SCORES is to be measured.
 
     Blind faces are the published inputs where the set has them. Otherwise every image has `degradation_seeds`
@@ -42,7 +46,7 @@ class FaceSet:
         self.device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
         dataset = place.images(images)
         count = len(dataset) if limit is None else min(limit, len(dataset))
-        clean = torch.stack([dataset[number] for number in range(count)]).float() / 255.0
+        clean = OnDemand(count, lambda numbers: stacked(dataset, numbers))
         self.published = place.inputs(images)
         if self.published is not None and degradation_seeds > 1:
             again = f"--on {images.name} degrades the originals again"
@@ -55,14 +59,14 @@ class FaceSet:
         # What find_part() held out of another folder are not the faces of that name.
         named = isinstance(images.folder, Net) or (place.data / images.folder).exists()
         self.folder, self.seeds = images.name if named else f"{place.data.name}-held-out", degradation_seeds
-        self._degraded: dict[str, tuple[Tensor, Tensor]] = {}
+        self._degraded: dict[tuple[str, range], tuple[Tensor, Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self.clean)
 
     @property
-    def clean(self) -> Tensor:
-        """The originals (N, 3, H, W) in [0, 1]."""
+    def clean(self) -> Any:
+        """The originals (N, 3, H, W) in [0, 1], on demand."""
         return self.reference.clean
 
     @property
@@ -76,28 +80,44 @@ class FaceSet:
         return efficientnet_lite0_features().to(self.device)
 
     def features(self, images: Tensor) -> Tensor:
-        return torch.cat([self.extractor(part.to(self.device)).cpu() for part in images.split(BATCH)])
+        """(B, D) on the CPU."""
+        return self.extractor(images.to(self.device)).cpu()
 
-    def degraded(self, written: str | Net) -> tuple[Tensor, Tensor]:
-        """(degraded, target), (R N, 3, H, W): all images for the first degradation seed, then for the next."""
-        name = str(written)
+    def degraded(self, written: str | Net) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """(number of the first, degraded, target) of each batch, (B, 3, H, W): all images for the first degradation
+        seed, then for the next."""
+        total = len(self) * self.seeds
+        for start in range(0, total, BATCH):
+            yield start, *self.degrade(written, range(start, min(start + BATCH, total)))
+
+    def degrade(self, written: str | Net, numbers: range) -> tuple[Tensor, Tensor]:
+        """(degraded, target), (B, 3, H, W), of those with these numbers among R N."""
         kind = written.kind if isinstance(written, Net) else {"blind-face": BlindFaceDegradation}.get(written)
+        images = self.clean.make([number % len(self) for number in numbers])
         if self.published is not None and kind is BlindFaceDegradation:
-            own = torch.stack([self.published[number] for number in range(len(self))]).float() / 255.0
-            self._degraded[name] = own, self.clean
-        if name not in self._degraded:
-            images = self.clean.repeat(self.seeds, 1, 1, 1)
-            self._degraded[name] = degrade_held_out(degradation_of(written), images, range(len(images)))
-        return self._degraded[name]
+            return stacked(self.published, numbers), images
+        key = (str(written), numbers)
+        if key not in self._degraded:
+            pair = degrade_held_out(degradation_of(written), images, numbers)
+            held = sum(x.nbytes for parts in self._degraded.values() for x in parts)
+            if held + sum(x.nbytes for x in pair) > KEPT:
+                return pair
+            self._degraded[key] = pair
+        return self._degraded[key]
 
-    def measured(self, path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> Measurement:
-        """The measurement in PATH.json; of the (images, targets) that `make` gives, and written there, where it is
-        not."""
+    def measured(self, path: Path, make: Callable[[], Pairs]) -> Measurement:
+        """The measurement in PATH.json; of the batches of (images, targets) that `make` gives, and written there, where
+        it is not."""
         found = Measurement.load(path) if path.exists() else None
         if found is None or not self.reference.has(found):
-            self.reference.measure(*make()).save(path)
+            self.reference.measure(make()).save(path)
             found = Measurement.load(path)
         return found
+
+
+def stacked(dataset: Any, numbers: Sequence[int]) -> Tensor:
+    """uint8 images of a set as (B, 3, H, W) in [0, 1]."""
+    return torch.stack([dataset[number] for number in numbers]).float() / 255.0
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from pmrf_blocks.experiments.config import stage_name
 from pmrf_blocks.experiments.evaluation import FaceSet, reconstruct, start_of
 from pmrf_blocks.experiments.fitting import pipeline_of, trained
 from pmrf_blocks.experiments.image_sets import Images
+from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.parts import with_seed
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow
 from pmrf_blocks.restoration import PosteriorMean
-from pmrf_blocks.restoration.held_out import restore_held_out
+from pmrf_blocks.restoration.held_out import BATCH, restore_held_out
 from pmrf_blocks.training import TrainingError
 from pmrf_blocks.training.processes import world_size
 
@@ -151,35 +152,47 @@ def measure(part: str, stage: Any, place: Place, faces: FaceSet, save_images: bo
             trained(stage, place)
         return None
 
-    def make() -> tuple[Tensor, Tensor]:
-        images, target = outputs(part, stage, place, faces)
-        if save_images:
-            write_images(images, path.with_suffix(""))
-            write_images(target, path.parent / "originals")
-        return images, target
+    def make() -> Iterator[tuple[Tensor, Tensor]]:
+        first = 0
+        for images, target in outputs(part, stage, place, faces):
+            if save_images:
+                write_images(images, path.with_suffix(""), first)
+                write_images(target, path.parent / "originals", first)
+            first += len(images)
+            yield images, target
 
     if save_images and not path.with_suffix("").is_dir():
         path.unlink(missing_ok=True)  # the scores alone are there: make the images again
     return faces.measured(path, make)
 
 
-def outputs(part: str, stage: Any, place: Place, faces: FaceSet) -> tuple[Tensor, Tensor]:
-    """(images, their targets) of a stage, both (R N, 3, H, W) in [0, 1]."""
+def outputs(part: str, stage: Any, place: Place, faces: FaceSet) -> Iterator[tuple[Tensor, Tensor]]:
+    """(images, their targets) of a stage, both (B, 3, H, W) in [0, 1], batch by batch."""
     if part == "reconstruction":
-        return reconstruct(trained(stage, place).to(faces.device), faces.clean, faces.device), faces.clean
-    degraded, target = faces.degraded(stage.degradation)
+        autoencoder = trained(stage, place).to(faces.device)
+        for target in faces.clean.split(BATCH):
+            yield reconstruct(autoencoder, target, faces.device), target
+        return
     if part == "source":
         pipeline = pipeline_of(stage, place, velocity=None).eval().to(faces.device)
-        return start_of(pipeline, degraded, faces.device), target
+        for _, degraded, target in faces.degraded(stage.degradation):
+            yield start_of(pipeline, degraded, faces.device), target
+        return
     pipeline = trained(stage, place)
     if isinstance(stage, Estimator):
         pipeline = PosteriorMean(estimator=pipeline, size=stage.images.size)
-    return restore_held_out(pipeline.to(faces.device), degraded), target
+    yield from restorations(pipeline.to(faces.device), faces, stage.degradation)
 
 
-def write_images(images: Tensor, folder: Path) -> None:
+def restorations(pipeline: Any, faces: FaceSet, degradation: str | Net) -> Iterator[tuple[Tensor, Tensor]]:
+    """(restored, target) of a pipeline on the set's device, batch by batch."""
+    for first, degraded, target in faces.degraded(degradation):
+        yield restore_held_out(pipeline, degraded, first=first), target
+
+
+def write_images(images: Tensor, folder: Path, first: int = 0) -> None:
     """PNG files named by number, as `pmrf-blocks evaluate` takes them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(images):
+    for number, image in enumerate(images, first):
         pixels = (image * 255.0).round().to(torch.uint8).permute(1, 2, 0)
         Image.fromarray(pixels.numpy()).save(folder / f"{number:05d}.png")

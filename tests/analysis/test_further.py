@@ -76,7 +76,7 @@ def test_tables_have_the_numbers_of_evaluate(at_hand, files, faces, tmp_path):
     clean, images = faces
     further = FurtherScores(clean, metrics=("ms_ssim",), weights=files)
     assert set(further.names) == {"ms_ssim", "lpips", "deg", "fid", "fd_dinov2", "mmd_dinov2"}
-    own = Reference(clean, pooled(1), further).measure(images, clean.repeat(2, 1, 1, 1))
+    own = Reference(clean, pooled(1), further).measure(zip(images.split(2), clean.repeat(2, 1, 1, 1).split(2)))
     reference = save(clean, tmp_path / "clean")
     evaluator = Evaluator(Protocol("plain", tuple(further.names)), reference=reference, weights=files)
     theirs = [evaluator.evaluate(save(part, tmp_path / str(number))) for number, part in enumerate(images.split(3))]
@@ -104,7 +104,7 @@ def test_the_papers_are_asked_for_and_stand_ins_where_they_lack(at_hand, files, 
     assert set(FurtherScores(clean, papers=True).names) == {"ms_ssim", "deg_dlib", "lmd_dlib"}
     assert set(FurtherScores(clean, metrics=("deg_dlib",), weights=arcface).names) == {"deg", "deg_dlib"}
     assert not FurtherScores(clean).names
-    own = Reference(clean, pooled(1), further).measure(images, clean.repeat(2, 1, 1, 1))
+    own = Reference(clean, pooled(1), further).measure(zip(images.split(2), clean.repeat(2, 1, 1, 1).split(2)))
     assert [*columns([own.scores])] == [*SCORES, "ms_ssim", "deg", "lmd_dlib"]
     text = "\n".join(notes(further))
     assert "- LMD-dlib*: a stand-in for LMD (98 points of AWing), to be compared within this page only; dlib_" in text

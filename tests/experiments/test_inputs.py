@@ -34,17 +34,18 @@ def tones(images):
 def test_inputs_are_the_published_ones_of_the_same_names(place):
     faces = FaceSet(place, FACES, limit=3)
     for written in ("blind-face", table4_methods.paper().rows[-1].stage.degradation):
-        degraded, target = faces.degraded(written)
+        ((first, degraded, target),) = faces.degraded(written)
+        assert first == 0
         assert (tones(degraded), tones(target)) == ([110, 120, 130], [10, 20, 30])
     assert faces.inputs == "restored from the published inputs in celeba-test/lq"
-    assert tones(faces.degraded("colourisation")[0]) != [110, 120, 130]
+    assert tones(next(faces.degraded("colourisation"))[1]) != [110, 120, 130]
     assert faces.name == "celeba-test-hq-3x1-published"
 
 
 def test_what_has_no_published_inputs_is_degraded_here(place):
     again = FaceSet(place, replace(FACES, degraded=None), limit=3, degradation_seeds=2)
     assert (again.inputs, again.name) == ("2 degradation(s) each, made here", "celeba-test-hq-3x2")
-    assert len(again.degraded("blind-face")[0]) == 6
+    assert len(next(again.degraded("blind-face"))[1]) == 6
     plain = Place(place.data / "photos", place.runs, device="cpu")
     assert FaceSet(plain, FACES).published is None
     arguments = TableArguments(place.data, on="celeba-test/hq", device="cpu", limit=2)

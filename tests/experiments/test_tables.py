@@ -263,7 +263,7 @@ def test_distances_of_sets_are_drawn_as_they_are_measured():
     features = torch.randn(18, 4, generator=generator)
     reference = Reference(clean, lambda images: features[: len(images)])
     images = (clean.repeat(2, 1, 1, 1) + 0.1).clamp(0, 1)
-    own = reference.measure(images, clean.repeat(2, 1, 1, 1))
+    own = reference.measure([(images, clean.repeat(2, 1, 1, 1))])
     counts = torch.tensor([[1, 1, 1, 1, 1, 1], [2, 0, 1, 1, 1, 1]], dtype=torch.float64)
     for score in SCORES:
         first, second = reference.drawn(own, score, counts).tolist()
