@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pmrf_blocks.analysis.convergence import Curve, speedup
+from pmrf_blocks.analysis.further import FURTHER
 from pmrf_blocks.analysis.measurement import SCORES, Score
 from pmrf_blocks.analysis.paired import holm, p_value
 from pmrf_blocks.plotting import new_figure
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PLOTTED = ("psnr", "fd", "mmd")
 SPED_UP = ("fd", "mmd", "feature_distance")
+THE_PAPERS = ("fid", "dists")  # by which figure 1 has its factors; read off where every point has them
+READ = {**SCORES, **{name: FURTHER[name] for name in THE_PAPERS}}
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,7 @@ def speed_up(slow: Sequence[Point], fast: Sequence[Point], score: str) -> tuple[
         return Curve(tuple(float(getattr(p, axis)) for p in points), tuple(p.scores[score] for p in points))
 
     steps, seconds = (
-        speedup(curve(fast, axis), curve(slow, axis), higher=SCORES[score].higher).factor
-        for axis in ("step", "seconds")
+        speedup(curve(fast, axis), curve(slow, axis), higher=READ[score].higher).factor for axis in ("step", "seconds")
     )
     return None if steps is None or seconds is None else (steps, seconds)
 
@@ -49,14 +51,16 @@ def speed_up(slow: Sequence[Point], fast: Sequence[Point], score: str) -> tuple[
 def speed_up_lines(slow: str, fast: str, curves: Curves, starts: Curves) -> list[str]:
     """The verdict: a line for each score. A lead that is there before any training says nothing of speed; a factor
     counts where it is above 1 beyond what other seeds would give (t-test of its logarithm, Holm over the scores)."""
+    points = [point for label in (slow, fast) for curve in curves[label].values() for point in curve]
+    further = [name for name in THE_PAPERS if points and all(name in point.scores for point in points)]
     found = {
-        score: [speed_up(points, curves[fast][seed], score) for seed, points in curves[slow].items()]
-        for score in SPED_UP
+        score: [speed_up(own, curves[fast][seed], score) for seed, own in curves[slow].items()]
+        for score in (*SPED_UP, *further)
     }
-    p_values = dict(zip(SPED_UP, holm([p_of_factors(pairs) for pairs in found.values()])))
+    p_values = dict(zip(found, holm([p_of_factors(pairs) for pairs in found.values()])))
     lines = []
     for score, pairs in found.items():
-        label, factors = f"{SCORES[score].label}:", [pair for pair in pairs if pair is not None]
+        label, factors = f"{READ[score].label}:", [pair for pair in pairs if pair is not None]
         if not pairs:
             lines.append(f"- {label} not run.")
         elif len(factors) < len(pairs):
@@ -94,10 +98,11 @@ def p_of_factors(pairs: Sequence[tuple[float, float] | None]) -> float:
 
 def ahead(slow: str, fast: str, first: Curves, last: Curves, score: str) -> bool:
     """Whether the fast flow's first point in `first` is, with every seed, beyond where the slow one ends in `last`."""
-    begun, sign = first.get(fast, {}), 1.0 if SCORES[score].higher else -1.0
+    begun, sign = first.get(fast, {}), 1.0 if READ[score].higher else -1.0
     ends = last[slow]
     return bool(begun) and all(
-        sign * (points[0].scores[score] - ends[seed][-1].scores[score]) >= 0 for seed, points in begun.items()
+        score in points[0].scores and sign * (points[0].scores[score] - ends[seed][-1].scores[score]) >= 0
+        for seed, points in begun.items()
     )
 
 

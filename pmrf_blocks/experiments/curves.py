@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def piece_folders(flow: Flow, pieces: int, place: Place) -> list[Path]:
     return [curve_folder(flow, pieces, place) / f"step-{steps * part // pieces:08d}" for part in range(1, pieces + 1)]
 
 
-def run_curve(flow: Flow, pieces: int, place: Place, faces: FaceSet) -> list[Point]:
+def run_curve(flow: Flow, pieces: int, place: Place, faces: FaceSet, save_images: bool = False) -> list[Point]:
     """The points of a flow's training; what is finished is read. The velocity after each piece stays in the run folder.
 
     Seconds are the training's own (computing of pairs included, measurements not): CPU seconds on a CPU, where
@@ -89,7 +90,7 @@ def run_curve(flow: Flow, pieces: int, place: Place, faces: FaceSet) -> list[Poi
         step = int(folder.name.removeprefix("step-"))
         seconds += json.loads((folder / "seconds.json").read_text(encoding="utf-8"))
         path = place.runs / "results" / f"curve-{stage_name(flow)}-{step}-{faces.name}.json"
-        own = faces.measured(path, lambda folder=folder: restored(flow, folder, place, faces))  # type: ignore[misc]
+        own = faces.measured(path, partial(restored, flow, folder, place, faces), save_images=save_images)
         points.append(Point(step, seconds, own.scores))
     return points
 
@@ -108,16 +109,20 @@ def restored(flow: Flow, folder: Path, place: Place, faces: FaceSet) -> Iterator
     return restorations(pipeline, faces, flow.degradation)
 
 
-def run_figure(figure: Figure, place: Place, faces: FaceSet, seeds: Sequence[int], deadline: float) -> Curves:
-    """Curves by label and seed."""
+def run_figure(
+    figure: Figure, place: Place, faces: FaceSet, seeds: Sequence[int], deadline: float, *,
+    rows: Sequence[str] = (), save_images: bool = False,
+) -> Curves:  # fmt: skip
+    """Curves by label and seed, of these `rows` (labels) alone where some are given. `save_images` writes what is
+    measured as PNG files beside its scores."""
     curves: Curves = {label: {} for label, _ in figure.flows}
     for seed in seeds:
-        pair = [(label, with_seed(flow, seed)) for label, flow in figure.flows]
+        pair = [(label, with_seed(flow, seed)) for label, flow in figure.flows if label in (rows or curves)]
         done = all(path.is_dir() for _, flow in pair for path in piece_folders(flow, figure.pieces, place))
         if not done and time.time() > deadline:
             continue
         for label, flow in pair:
-            curves[label][seed] = run_curve(flow, figure.pieces, place, faces)
+            curves[label][seed] = run_curve(flow, figure.pieces, place, faces, save_images)
     return curves
 
 

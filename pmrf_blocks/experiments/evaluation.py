@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pmrf_blocks.analysis.further import FurtherScores
@@ -105,14 +106,37 @@ class FaceSet:
             self._degraded[key] = pair
         return self._degraded[key]
 
-    def measured(self, path: Path, make: Callable[[], Pairs]) -> Measurement:
+    def measured(self, path: Path, make: Callable[[], Pairs], *, save_images: bool = False) -> Measurement:
         """The measurement in PATH.json; of the batches of (images, targets) that `make` gives, and written there, where
-        it is not."""
+        it is not. `save_images` writes the images into the folder PATH, the targets into `originals` beside it; both
+        are made again where the scores alone are there."""
+        folder = path.with_suffix("")
+        if save_images and not folder.is_dir():
+            path.unlink(missing_ok=True)
         found = Measurement.load(path) if path.exists() else None
         if found is None or not self.reference.has(found):
-            self.reference.measure(make()).save(path)
+            pairs = saved(make(), folder, path.parent / "originals") if save_images else make()
+            self.reference.measure(pairs).save(path)
             found = Measurement.load(path)
         return found
+
+
+def saved(pairs: Pairs, images: Path, targets: Path) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same batches, written on the way."""
+    first = 0
+    for pair in pairs:
+        for batch, folder in zip(pair, (images, targets)):
+            write_images(batch, folder, first)
+        first += len(pair[0])
+        yield pair
+
+
+def write_images(images: Tensor, folder: Path, first: int = 0) -> None:
+    """PNG files named by number, as `pmrf-blocks evaluate` takes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images, first):
+        pixels = (image * 255.0).round().to(torch.uint8).permute(1, 2, 0)
+        Image.fromarray(pixels.numpy()).save(folder / f"{number:05d}.png")
 
 
 def stacked(dataset: Any, numbers: Sequence[int]) -> Tensor:

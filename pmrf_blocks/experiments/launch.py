@@ -51,7 +51,7 @@ def launch(
         if isinstance(recipe, Table):
             recipe = only(recipe, arguments)
         elif isinstance(recipe, Figure):
-            refuse_of_tables(arguments)
+            refuse_of_tables(recipe, arguments)
             slow, fast = ((label, with_finished(arguments, flow)) for label, flow in recipe.flows)
             recipe = replace(recipe, slow=slow, fast=fast)
         else:
@@ -114,9 +114,12 @@ def make_figure(figure: Figure, arguments: TableArguments, name: str) -> Path:
     """The page of one figure."""
     made, place = made_by(arguments, name), place_of(arguments)
     faces = faces_of(arguments, place, figure)
-    curves = run_figure(figure, place, faces, arguments.seeds, time.time() + 60.0 * arguments.minutes)
-    if world_size() > 1:
-        return place.runs
+    curves = run_figure(
+        figure, place, faces, arguments.seeds, time.time() + 60.0 * arguments.minutes,
+        rows=arguments.rows, save_images=arguments.save_images,
+    )  # fmt: skip
+    if world_size() > 1 or (arguments.rows and len(set(arguments.rows)) < len(curves)):
+        return place.runs  # the page takes all curves
     starts = run_starts(figure, curves, place, faces)
     if made.scale != "debug":
         print(*speed_up_lines(figure.slow[0], figure.fast[0], curves, starts), "", sep="\n")
@@ -153,11 +156,12 @@ def only(table: Table, arguments: TableArguments) -> Table:
     return with_methods(replace(table, rows=tuple(rows)), arguments.methods)
 
 
-def refuse_of_tables(arguments: TableArguments) -> None:
-    """ValueError for what a figure would pass over in silence: it has two curves, and both make the speed-up."""
-    for name in ("rows", "parts", "methods", "save_images"):
+def refuse_of_tables(figure: Figure, arguments: TableArguments) -> None:
+    """ValueError for what a figure would pass over in silence, and for rows that are none of its curves."""
+    for name in ("parts", "methods"):
         if getattr(arguments, name):
-            raise ValueError(f"--{name.replace('_', '-')}: this recipe is a figure, and that is for tables")
+            raise ValueError(f"--{name}: this recipe is a figure, and that is for tables")
+    check("--rows", arguments.rows, [label for label, _ in figure.flows])
 
 
 def chosen(arguments: StageArguments, stage: Any) -> Any:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
 from torch import Tensor
 
 from pmrf_blocks.analysis.measurement import Measurement, Results
@@ -151,19 +149,7 @@ def measure(part: str, stage: Any, place: Place, faces: FaceSet, save_images: bo
         if not path.exists():
             trained(stage, place)
         return None
-
-    def make() -> Iterator[tuple[Tensor, Tensor]]:
-        first = 0
-        for images, target in outputs(part, stage, place, faces):
-            if save_images:
-                write_images(images, path.with_suffix(""), first)
-                write_images(target, path.parent / "originals", first)
-            first += len(images)
-            yield images, target
-
-    if save_images and not path.with_suffix("").is_dir():
-        path.unlink(missing_ok=True)  # the scores alone are there: make the images again
-    return faces.measured(path, make)
+    return faces.measured(path, lambda: outputs(part, stage, place, faces), save_images=save_images)
 
 
 def outputs(part: str, stage: Any, place: Place, faces: FaceSet) -> Iterator[tuple[Tensor, Tensor]]:
@@ -188,11 +174,3 @@ def restorations(pipeline: Any, faces: FaceSet, degradation: str | Net) -> Itera
     """(restored, target) of a pipeline on the set's device, batch by batch."""
     for first, degraded, target in faces.degraded(degradation):
         yield restore_held_out(pipeline, degraded, first=first), target
-
-
-def write_images(images: Tensor, folder: Path, first: int = 0) -> None:
-    """PNG files named by number, as `pmrf-blocks evaluate` takes them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(images, first):
-        pixels = (image * 255.0).round().to(torch.uint8).permute(1, 2, 0)
-        Image.fromarray(pixels.numpy()).save(folder / f"{number:05d}.png")

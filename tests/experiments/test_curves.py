@@ -1,11 +1,12 @@
 """Figures: curves that go on where they stopped, and the speed-up that is read off them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pmrf_blocks.analysis.speedups import Point, speed_up, speed_up_lines
-from pmrf_blocks.experiments import Images, trained, with_seed
+from pmrf_blocks.experiments import Images, stage_name, trained, with_seed
 from pmrf_blocks.experiments.curves import piece_folders, run_curve
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.launch import TableArguments, make_figure, refuse_of_tables
@@ -103,9 +104,41 @@ def test_seeds_that_differ_leave_a_speed_up_undecided():
     assert all("**undecided, within the spread over seeds**" in line for line in lines)
 
 
-@pytest.mark.parametrize("given", [{"rows": ("PMRF",)}, {"parts": ("source",)}, {"save_images": True}])
+def test_the_papers_scores_are_read_off_where_every_point_has_them():
+    """FID and DISTS, by which figure 1 has 5.79 and 5.33."""
+
+    def with_papers(points):
+        return [replace(point, scores={**point.scores, "fid": point.scores["fd"], "dists": 0.1}) for point in points]
+
+    slow, fast = with_papers(curve(9.0, 8.0, 6.0)), with_papers(curve(8.0, 6.0, 4.0))
+    lines = speed_up_lines("a", "b", {"a": {0: slow}, "b": {0: fast}}, {"b": {0: with_papers(curve(10.0))}})
+    assert lines[3] == "- FID: **shows in the one seed that was run**: 1.50 times in steps, 1.50 times in time."
+    assert lines[4].startswith("- DISTS: **undecided**")
+    assert len(speed_up_lines("a", "b", {"a": {0: slow}, "b": {0: curve(8.0, 6.0)}}, {})) == 3
+
+
+def test_one_curve_alone_and_its_images(image_folders, place, tmp_path):
+    """Every piece keeps its velocity, and by --save-images what it restores; the page waits for the other curve."""
+    arguments = TableArguments(
+        image_folders, place.runs, scale="debug", device="cpu", output=tmp_path, seeds=(8,), limit=2, allow_dirty=True,
+        rows=("PMRF",), save_images=True,
+    )  # fmt: skip
+    figure = figure3_convergence.debug()
+    flow, other = (with_seed(own, 8) for _, own in figure.flows)
+    assert make_figure(figure, arguments, "figure3_convergence") == place.runs
+    assert not list(tmp_path.iterdir())
+    assert all((folder / "model.safetensors").is_file() for folder in piece_folders(flow, 2, place))
+    assert not any(folder.exists() for folder in piece_folders(other, 2, place))
+    saved = sorted((place.runs / "results").glob(f"curve-{stage_name(flow)}-*/*.png"))
+    assert [path.name for path in saved] == ["00000.png", "00001.png"] * 2
+
+
+@pytest.mark.parametrize("given", [{"methods": ("a=b",)}, {"parts": ("source",)}])
 def test_what_is_for_tables_is_refused(tmp_path, given):
     (name,) = given
-    with pytest.raises(ValueError, match=f"--{name.replace('_', '-')}: this recipe is a figure"):
-        refuse_of_tables(TableArguments(tmp_path, **given))
-    refuse_of_tables(TableArguments(tmp_path))
+    figure = figure3_convergence.debug()
+    with pytest.raises(ValueError, match=f"--{name}: this recipe is a figure"):
+        refuse_of_tables(figure, TableArguments(tmp_path, **given))
+    with pytest.raises(ValueError, match="--rows must be among 'PMRF', 'Latent-PMRF'; got 'ELIR'"):
+        refuse_of_tables(figure, TableArguments(tmp_path, rows=("ELIR",)))
+    refuse_of_tables(figure, TableArguments(tmp_path, rows=("PMRF",), save_images=True))

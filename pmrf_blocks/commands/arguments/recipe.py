@@ -92,7 +92,7 @@ class TableArguments(Common):
     parts: tuple[str, ...] = ()
     """Only these parts of a table: 'reconstruction' trains autoencoders alone, 'restoration' the flows."""
     rows: tuple[str, ...] = ()
-    """Only these rows of a table, by their labels."""
+    """Only these rows of a table, or curves of a figure, by their labels; a figure's page comes with all its curves."""
     methods: tuple[str, ...] = ()
     """Networks of other projects as rows of table 4, LABEL=FILE: any checkpoint that spandrel reads (GFP-GAN,
     RestoreFormer, SwinIR, RRDB; CodeFormer with spandrel_extra_arches). Beside the paper's numbers, where the table has
@@ -107,7 +107,7 @@ class TableArguments(Common):
     minutes: float = math.inf
     """Begin nothing more after so many minutes, and write the page with what there is."""
     save_images: bool = False
-    """Write all measured images as PNG files to RUNS/results, for `pmrf-blocks evaluate`: the paper's own metrics need
-    weights that are not downloaded here."""
+    """Write all measured images, of a figure those of every piece, as PNG files to RUNS/results, for `pmrf-blocks
+    evaluate`: the paper's own metrics need weights that are not downloaded here."""
     allow_dirty: bool = False
     """Write the page though files differ from the commit that it names; it then says so."""
