@@ -34,7 +34,8 @@ class Cost:
         flops: operations, forward and backward, of all its micro-batches.
         state: bytes of weights, frozen weights, gradients, AdamW's two moments and the average.
         activations: bytes that autograd keeps of one micro-batch for the backward pass. An estimate: in bf16 half of
-            float32; attention keeps its matrix, which fused kernels do not; what is freed at once is left out.
+            float32; attention keeps its matrix, which fused kernels do not; what is freed at once is left out;
+            channels_last is passed over, as the meta device's convolutions do, so that views may count as copies.
         beforehand: operations of one cached pair; 0 where pairs are not cached.
     """
 
@@ -110,13 +111,15 @@ def built(stage: Any) -> Any:
 
 def task_without_values(stage: Any) -> Task:
     """What a stage minimises, on the meta device."""
-    network, perceptual = built(stage), None
+    network = built(stage)
+    perceptual: Any = None
     if isinstance(stage, Decoder):
         network.encoder.requires_grad_(False)
     if isinstance(stage, (Autoencoder, Decoder)) and stage.perceptual == "vgg19":
         perceptual = PerceptualLoss(vgg19(), REAL_ESRGAN_WEIGHTS)
     elif isinstance(stage, (Autoencoder, Decoder)) and stage.perceptual != "none":
-        perceptual = without_values(lambda: perceptual_loss(stage.perceptual))
+        perceptual = perceptual_loss(stage.perceptual)  # with values: its package warns of loading into none
+        perceptual.to("meta")
     task = task_of(stage, network, built, perceptual=perceptual)
     for module in task.frozen_modules():
         module.to("meta").eval().requires_grad_(False)

