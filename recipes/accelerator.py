@@ -11,18 +11,14 @@ share the device.
 """
 
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
-from pmrf_blocks.experiments.pieces import STOP, Job, Packing, keep, pack, restore, watch
+from pmrf_blocks.experiments.pieces import Job, Packing, do_next, pack, restore
 from pmrf_blocks.training.frame import one_line_errors
-
-LOGS, DONE = "logs", "done.txt"
-
 
 PACKED = (
     Packing("faces256/train", 134, 95),
@@ -88,39 +84,6 @@ def items(arguments: Arguments) -> dict[str, dict[str, Job]]:
     }
 
 
-def run(arguments: Arguments) -> bool:
-    """Do the next item within the minutes; whether everything that was begun ended well."""
-    end = time.monotonic() + 60.0 * arguments.minutes - STOP
-    for before in arguments.before:
-        restore(before, arguments.runs)
-    record = arguments.runs / DONE
-    done = record.read_text(encoding="utf-8").split() if record.exists() else []
-    known = items(arguments)
-    chosen = arguments.items or tuple(name for name in known if name not in done)[:1]
-    jobs: dict[str, Job] = {}
-    for name in chosen:
-        if name not in known:
-            raise ValueError(f"--items must be among {', '.join(map(repr, known))}; got {name!r}")
-        jobs |= known[name]
-    watch(jobs, arguments.runs / LOGS, end)
-    for name in chosen:
-        if all(job.state == "done" for job in known[name].values()):
-            record.write_text("\n".join(dict.fromkeys([*done, name])) + "\n", encoding="utf-8")
-            done.append(name)
-    keep(arguments.runs, arguments.output)
-    print("| job | state | seconds | last line |", "|---|---|---|---|", sep="\n")
-    for name, job in jobs.items():
-        log = arguments.runs / LOGS / f"{name}.txt"
-        lines = (
-            log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").strip().splitlines()
-            if log.exists()
-            else []
-        )
-        scores = [line for line in lines if "val_" in line] or lines
-        print(f"| {name} | {job.state} | {job.took:.0f} | {scores[-1][-160:] if scores else ''} |")
-    return all(job.state == "done" for job in jobs.values())
-
-
 if __name__ == "__main__":
     arguments = tyro.cli(Arguments, description=__doc__)
     with one_line_errors("accelerator"):
@@ -131,4 +94,5 @@ if __name__ == "__main__":
             restore(arguments.output, arguments.runs)
             print(arguments.runs)
         else:
-            sys.exit(0 if run(arguments) else 1)
+            places = {"runs": arguments.runs, "output": arguments.output, "before": arguments.before}
+            sys.exit(0 if do_next(items(arguments), arguments.items, minutes=arguments.minutes, **places) else 1)

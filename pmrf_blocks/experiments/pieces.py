@@ -21,6 +21,7 @@ from pmrf_blocks.training.checkpoint import latest_checkpoint
 
 PART = 15 * 2**20  # bytes of a file that is carried back
 STOP = 30.0  # seconds to end in: a checkpoint, and packing
+LOGS, DONE = "logs", "done.txt"  # beside the run folders: what jobs printed, and the items that are done
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,48 @@ def watch(jobs: Mapping[str, Job], logs: Path, end: float) -> None:
             except subprocess.TimeoutExpired:
                 job.process.kill()
             job.took = job.took or time.monotonic() - job.began
+
+
+def do_next(
+    items: Mapping[str, Mapping[str, Job]],
+    wanted: Sequence[str],
+    *,
+    runs: Path,
+    output: Path,
+    before: Sequence[Path],
+    minutes: float,
+) -> bool:
+    """Do the jobs of the `wanted` items, or of the first that is not done, within the minutes, on what the outputs
+    `before` hold; keep() what came about and print how each job ended. Whether all that was begun ended well;
+    ValueError for an item that there is not."""
+    end = time.monotonic() + 60.0 * minutes - STOP
+    for folder in before:
+        restore(folder, runs)
+    record = runs / DONE
+    done = record.read_text(encoding="utf-8").split() if record.exists() else []
+    chosen = tuple(wanted) or tuple(name for name in items if name not in done)[:1]
+    for name in chosen:
+        if name not in items:
+            raise ValueError(f"--items must be among {', '.join(map(repr, items))}; got {name!r}")
+    jobs = {name: job for item in chosen for name, job in items[item].items()}
+    watch(jobs, runs / LOGS, end)
+    done += [name for name in chosen if all(job.state == "done" for job in items[name].values())]
+    if done:
+        record.write_text("\n".join(dict.fromkeys(done)) + "\n", encoding="utf-8")
+    keep(runs, output)
+    print("| job | state | seconds | last line |", "|---|---|---|---|", sep="\n")
+    for name, job in jobs.items():
+        print(f"| {name} | {job.state} | {job.took:.0f} | {last_line(runs / LOGS / f'{name}.txt')} |")
+    return all(job.state == "done" for job in jobs.values())
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that has a score of validation, else the last; progress bars' lines end in a return."""
+    if not log.exists():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").strip().splitlines()
+    scores = [line for line in lines if "val_" in line] or lines
+    return scores[-1][-160:] if scores else ""
 
 
 def keep(runs: Path, output: Path) -> None:
