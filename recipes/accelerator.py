@@ -94,5 +94,8 @@ if __name__ == "__main__":
             restore(arguments.output, arguments.runs)
             print(arguments.runs)
         else:
-            places = {"runs": arguments.runs, "output": arguments.output, "before": arguments.before}
-            sys.exit(0 if do_next(items(arguments), arguments.items, minutes=arguments.minutes, **places) else 1)
+            well = do_next(
+                items(arguments), arguments.items, runs=arguments.runs, output=arguments.output,
+                before=arguments.before, minutes=arguments.minutes,
+            )  # fmt: skip
+            sys.exit(0 if well else 1)
