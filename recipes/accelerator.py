@@ -94,8 +94,6 @@ if __name__ == "__main__":
             restore(arguments.output, arguments.runs)
             print(arguments.runs)
         else:
-            well = do_next(
-                items(arguments), arguments.items, runs=arguments.runs, output=arguments.output,
-                before=arguments.before, minutes=arguments.minutes,
-            )  # fmt: skip
-            sys.exit(0 if well else 1)
+            here = {"runs": arguments.runs, "output": arguments.output}
+            begun = do_next(items(arguments), arguments.items, arguments.before, arguments.minutes, **here)
+            sys.exit(0 if begun else 1)

@@ -112,11 +112,11 @@ def watch(jobs: Mapping[str, Job], logs: Path, end: float) -> None:
 def do_next(
     items: Mapping[str, Mapping[str, Job]],
     wanted: Sequence[str],
+    before: Sequence[Path],
+    minutes: float,
     *,
     runs: Path,
     output: Path,
-    before: Sequence[Path],
-    minutes: float,
 ) -> bool:
     """Do the jobs of the `wanted` items, or of the first that is not done, within the minutes, on what the outputs
     `before` hold; keep() what came about and print how each job ended. Whether all that was begun ended well;
