@@ -61,7 +61,7 @@ def restore_album(album: Album, arguments: argparse.Namespace, options: dict[str
                 faces=arguments.faces,
                 min_face=arguments.min_face,
                 max_face=arguments.max_face,
-                min_change=arguments.min_change / 255.0,
+                min_change=arguments.min_change,
                 upscale=arguments.upscale,
                 background=album.background,
                 **({"batch": arguments.batch} if arguments.batch else {}),

@@ -71,7 +71,7 @@ def restore_videos(
                 report = restore_video(
                     album.restorer, path, target, album.detector,
                     faces=arguments.faces, min_face=arguments.min_face, max_face=arguments.max_face,
-                    min_change=arguments.min_change / 255.0, upscale=arguments.upscale, background=album.background,
+                    min_change=arguments.min_change, upscale=arguments.upscale, background=album.background,
                     progress=progress, **({"batch": arguments.batch} if arguments.batch else {}), **options,
                 )  # fmt: skip
             except FAILURES as error:

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pmrf_blocks.faces import DetectorUnavailable, build_detector, find_faces, warp
+from pmrf_blocks.faces import DetectorUnavailable, Face, build_detector, find_faces, warp
+from pmrf_blocks.faces.yunet import TEMPLATE
 
 
 def scaled(image, scale):
@@ -112,3 +113,27 @@ def test_without_a_detector_one_line_says_what_to_do(monkeypatch, tmp_path):
         assert part in message
     with pytest.raises(ValueError, match="detector must be one of 'auto', 'yunet', 'dlib'; got 'eyes'"):
         build_detector("eyes")
+
+
+class Moody:
+    """A detector of one face in the middle of whatever it is shown, which it sees at its first `times` looks alone."""
+
+    looks_again, smallest, largest, template = True, 10, 400, torch.tensor(TEMPLATE)
+
+    def __init__(self, times):
+        self.times = times
+
+    def __call__(self, image):
+        self.times -= 1
+        if self.times < 0:
+            return []
+        middle, side = torch.tensor([image.shape[-1] / 2, image.shape[-2] / 2]), 100.0
+        (x, y), half = middle.tolist(), side / 2
+        landmarks = middle + (self.template - 0.5) * side / 0.75
+        return [Face((x - half, y - half, x + half, y + half), landmarks, self.template, 0.9)]
+
+
+def test_what_is_not_seen_in_other_sizes_and_mirrored_is_no_face():
+    """One search, four turns, one look aligned; then four looks of which three must see it."""
+    image = torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(0))
+    assert [len(find_faces(image, Moody(6 + seen))) for seen in range(5)] == [0, 0, 0, 1, 1]

@@ -9,21 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
+from scipy.ndimage import laplace
 from told_faces import Brighter, Told
 
 import pmrf_blocks
 from pmrf_blocks.images import LoadedImage
 from pmrf_blocks.restoration import SuperResolution, restore_photograph
 from pmrf_blocks.restoration.backgrounds import enlarge_lanczos
-from pmrf_blocks.restoration.photographs import WEIGHT, choose
+from pmrf_blocks.restoration.photographs import WEIGHT, choose, relative_change
 
 FACES = ((50.0, 60.0, 40.0), (140.0, 70.0, 30.0), (90.0, 130.0, 12.0))
 
 
 @pytest.fixture
 def photograph(generator):
-    return LoadedImage(torch.rand(3, 160, 200, generator=generator))
+    """Blurred, so that a change weighs more than what detail there is."""
+    return LoadedImage(F.interpolate(torch.rand(1, 3, 40, 50, generator=generator), (160, 200), mode="bilinear")[0])
 
 
 def test_an_identity_restorer_changes_nothing(photograph):
@@ -59,6 +62,21 @@ def test_clean_faces_are_left_alone_and_said_so(photograph):
     assert little.summary() == "1 left (40 px, clean already)"
     asked = restore_photograph(Brighter(0.02), photograph, Told((50, 60, 40)), min_change=0)
     assert asked.summary() == "1 face restored (40 px)"
+
+
+def test_change_is_a_share_of_detail(generator):
+    """Against SciPy; whatever the contrast. A mean without detail is changed by what the crop has."""
+    crop, mean = (torch.rand(3, 20, 20, generator=generator, dtype=torch.float64) for _ in range(2))
+    edges = np.stack([laplace(channel, mode="nearest") for channel in mean.numpy()])
+    whole = torch.ones(1, 20, 20, dtype=torch.float64)
+    expected = np.sqrt(np.square((crop - mean).numpy()).mean() / np.square(edges).mean())
+    assert relative_change(crop, mean, whole) == pytest.approx(expected, rel=1e-9)
+    assert relative_change(0.3 * crop + 0.2, 0.3 * mean + 0.2, whole) == pytest.approx(expected, rel=1e-9)
+    half = whole.clone()
+    half[:, :, 10:] = 0
+    assert relative_change(crop, torch.cat([mean[..., :10], crop[..., 10:]], -1), half) > 0
+    assert relative_change(mean + 0.1, torch.zeros_like(mean) + 0.5, whole) > 1
+    assert relative_change(mean, mean, whole) == 0
 
 
 def test_choices(photograph):

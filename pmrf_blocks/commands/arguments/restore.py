@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     faces.add_argument(
         "--min-change",
         type=float,
-        default=6.0,
-        metavar="LEVELS",
-        help="a face that the posterior mean changes by fewer grey levels, root mean square, is left alone as clean; 0 "
-        "restores every face (default: 6)",
+        default=0.55,
+        metavar="SHARE",
+        help="a face that the posterior mean changes by less than this share of its detail is left alone as clean; 0 "
+        "restores every face (default: 0.55)",
     )
     faces.add_argument(
         "--detector",
