@@ -1,6 +1,8 @@
 """Stand-ins for a model and a detector, so that whole photographs can be restored without weights or network."""
 
+import numpy as np
 import torch
+from PIL import Image
 
 from pmrf_blocks.faces import Face
 from pmrf_blocks.faces.yunet import TEMPLATE
@@ -42,3 +44,11 @@ class Told:
             )
             for x, y, side in self.faces
         ]
+
+
+def blurred(height: int, width: int) -> np.ndarray:
+    """A picture of little detail, (height, width, 3) of uint8, which Brighter(0.3) changes by more than it has."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(20, 236, (height // 16, width // 16, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
+    return smooth + generator.integers(0, 20, (height, width, 3), dtype=np.uint8)

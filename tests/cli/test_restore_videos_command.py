@@ -3,10 +3,9 @@
 import re
 import sys
 
-import numpy as np
 import pytest
 from PIL import Image
-from told_faces import Brighter, Told
+from told_faces import Brighter, Told, blurred
 
 from pmrf_blocks.cli import main
 from pmrf_blocks.commands import restore as restore_command
@@ -20,7 +19,7 @@ def folder(monkeypatch, tmp_path):
     monkeypatch.setattr(restore_command, "load_restorer", lambda model, **options: Brighter(0.3))
     monkeypatch.setattr(restore_command, "build_detector", lambda name: Told((40, 40, 40)))
     monkeypatch.chdir(tmp_path)
-    pixels = np.random.default_rng(0).integers(0, 256, (80, 96, 3), dtype=np.uint8)
+    pixels = blurred(80, 96)
     for name in ("clip.mp4", "old.avi"):
         with av.open(name, "w") as out:
             stream = out.add_stream("mpeg4", rate=10)

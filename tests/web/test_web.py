@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from told_faces import Brighter, Told
+from told_faces import Brighter, Told, blurred
 
 from pmrf_blocks.cli import main
 from pmrf_blocks.commands import web as web_command
@@ -24,8 +24,7 @@ FACES = ((50, 60, 40), (120, 70, 70))
 def photographs(tmp_path):
     paths = []
     for name in ("one.png", "two.jpg"):
-        array = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-        Image.fromarray(array).save(tmp_path / name)
+        Image.fromarray(blurred(120, 160)).save(tmp_path / name)
         paths.append(tmp_path / name)
     return paths
 
