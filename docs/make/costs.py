@@ -6,9 +6,14 @@ operations; norms, activations and everything else that is no product of matrice
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
+import tyro
+
+from pmrf_blocks.commands.arguments.recipe import StageArguments
 from pmrf_blocks.experiments.costs import forward_flops, vgg19
+from pmrf_blocks.experiments.launch import chosen, planned
 from recipes import elir, figure3_convergence, latent_pmrf, pmrf, posterior_mean, sd_vae, sim_vae
 
 ABOUT = """## What a step costs
@@ -20,6 +25,21 @@ attention is counted as its definition has it, 49 keys a query, whatever a backe
 validation, are left out. Latent-PMRF's velocity is the cheaper one, but its step holds two passes through the
 encoder at 512x512 as well: `--pair-rounds` computes them beforehand. PMRF*, "under the same compute budget" (table 4),
 has as many updates of as large batches, not as many operations.
+"""
+
+LINE = "python -m recipes.latent_pmrf --plan h100 --processes 8 --pair-rounds 4"
+PLAN = f"""## What a training will cost: --plan
+
+Every recipe takes `--plan DEVICE`, which prints what each of its stages costs and starts nothing
+([recipes](recipes.md#what-it-will-cost)); `--json` prints the same as JSON. This is what
+
+```
+{LINE}
+```
+
+prints: Latent-PMRF on eight H100, its flow on four degradations of each image that are encoded beforehand (with fresh
+ones at every step it takes what stands in the table above). Images are counted below `--data`; where they are not there,
+FFHQ is taken to have the 70,000 that its authors state.
 """
 
 # Parameters as printed, by the names of the table.
@@ -76,6 +96,12 @@ def cost_lines() -> list[str]:
         lines.append(f"| {name} | {passes} | {each} | {batch * steps * flops / 1e18:,.0f} |")
     note = "EFLOP are 10^18. A device that keeps up 200 TFLOP a second does 17.3 EFLOP a day. Counted, not run."
     return [*lines, "", note]
+
+
+def plan_section() -> list[str]:
+    """What LINE prints, as a section of the page."""
+    arguments = tyro.cli(StageArguments, args=shlex.split(LINE)[3:])
+    return [PLAN, *planned(chosen(arguments, latent_pmrf.paper()), arguments)]
 
 
 def latent_estimator() -> Any:

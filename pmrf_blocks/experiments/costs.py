@@ -22,6 +22,7 @@ from pmrf_blocks.losses.features import VGG19_WIDTHS, VGG19Features
 from pmrf_blocks.losses.perceptual import REAL_ESRGAN_WEIGHTS, PerceptualLoss, perceptual_loss
 from pmrf_blocks.training.tasks import Task
 
+HALF = 2  # bytes of float16, which cached pairs are kept in
 FLOAT = 4  # bytes of float32, which weights, gradients, optimiser and average are in, whatever the precision
 
 
@@ -36,7 +37,9 @@ class Cost:
         activations: bytes that autograd keeps of one micro-batch for the backward pass. An estimate: in bf16 half of
             float32; attention keeps its matrix, which fused kernels do not; what is freed at once is left out;
             channels_last is passed over, as the meta device's convolutions do, so that views may count as copies.
-        beforehand: operations of one cached pair; 0 where pairs are not cached.
+        pair: operations of one cached pair: encoder, estimator, and of a Reflow its teacher's steps; 0 where pairs are
+            not cached.
+        pair_bytes: of one cached pair as it is kept, in half precision.
     """
 
     trained: int
@@ -44,7 +47,8 @@ class Cost:
     flops: int
     state: int
     activations: int
-    beforehand: int = 0
+    pair: int = 0
+    pair_bytes: int = 0
 
 
 def window_products(q: Tensor, k: Tensor, v: Tensor, window: Any, scale: float) -> Tensor:
@@ -157,7 +161,7 @@ def step_cost(stage: Any, *, processes: int = 1) -> Cost:
     task = task_without_values(stage)
     frozen = nn.ModuleList(task.frozen_modules())
     frozen.append(getattr(task, "perceptual_loss", None) or nn.Identity())
-    batch, beforehand = batch_of(stage, task, train.batch_size // processes // train.accumulate)
+    batch, pair = batch_of(stage, task, train.batch_size // processes // train.accumulate)
     kept = Kept(nn.ModuleList((task, frozen)))
     task.train()
     with sdpa_kernel(SDPBackend.MATH), counting() as counter:
@@ -169,7 +173,8 @@ def step_cost(stage: Any, *, processes: int = 1) -> Cost:
     state = FLOAT * (2 * whole + others + 3 * learning)  # the average is of all weights of the network
     floats = kept.floats // 2 if train.precision == "bf16" else kept.floats
     flops = counter.get_total_flops() * train.accumulate
-    return Cost(learning, others + whole - learning, flops, state, floats + kept.others, beforehand)
+    pair_bytes = HALF * sum(x[0].numel() for x in batch) if pair else 0
+    return Cost(learning, others + whole - learning, flops, state, floats + kept.others, pair, pair_bytes)
 
 
 def batch_of(stage: Any, task: Any, size: int) -> tuple[Any, int]:
@@ -188,12 +193,12 @@ def batch_of(stage: Any, task: Any, size: int) -> tuple[Any, int]:
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         with counting() as counter:
             ends = task._ends((pixels(1), pixels(1)), None)
-        beforehand = counter.get_total_flops()
+        flops = counter.get_total_flops()
         if isinstance(stage, Reflow):  # Heun's method evaluates the velocity twice a step
             time = torch.empty(1, device="meta")
             with counting() as counter:
                 task.pipeline.drift(ends[0], time, ends[2])
-            beforehand += 2 * stage.teacher_steps * counter.get_total_flops()
+            flops += 2 * stage.teacher_steps * counter.get_total_flops()
         x0, x1, condition = ends
         pairs = [x for x in (x0, x1, condition) if x is not None]
-    return tuple(torch.empty(size, *x.shape[1:], device="meta") for x in pairs), beforehand
+    return tuple(torch.empty(size, *x.shape[1:], device="meta") for x in pairs), flops

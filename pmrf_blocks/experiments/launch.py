@@ -24,7 +24,7 @@ from pmrf_blocks.experiments.fitting import finished, trained
 from pmrf_blocks.experiments.pages import Made, claim_lines, part_table, write_page
 from pmrf_blocks.experiments.parts import stage_parts, with_seed
 from pmrf_blocks.experiments.place import Place
-from pmrf_blocks.experiments.plan import find_device, plan, plan_lines
+from pmrf_blocks.experiments.plan import find_device, plan, plan_lines, plan_record
 from pmrf_blocks.experiments.release import adopt, write_pipelines
 from pmrf_blocks.experiments.stages import Estimator, Flow, Release
 from pmrf_blocks.experiments.tables import PARTS, Table, run_table, with_methods
@@ -62,8 +62,9 @@ def launch(
         if arguments.plan is not None:
             print(*planned(recipe, arguments), sep="\n")
             return
-        if arguments.processes != 1:
-            raise ValueError("--processes is for --plan: torchrun says how many there are")
+        if arguments.processes != 1 or arguments.json:
+            flag = "--json" if arguments.json else "--processes"
+            raise ValueError(f"{flag} is for --plan{'' if arguments.json else ': torchrun says how many there are'}")
         make: Any = {Table: make_table, Figure: make_figure}.get(type(recipe), train)
         conclude(make(recipe, arguments, name), arguments.device)
 
@@ -74,9 +75,13 @@ def planned(recipe: Any, arguments: Any) -> list[str]:
     seeds, parts = getattr(arguments, "seeds", (0,)), getattr(arguments, "parts", ())
     if alone is not None:
         check("--stage", [alone], list(stage_parts(recipe)))
-    checkpointing = arguments.gradient_checkpointing
-    lines = plan(recipe, seeds=seeds, parts=parts, processes=processes, gradient_checkpointing=checkpointing)
-    return plan_lines([line for line in lines if alone in (None, line.role)], device, processes)
+    lines = plan(
+        recipe, seeds=seeds, parts=parts, alone=alone, processes=processes,
+        gradient_checkpointing=arguments.gradient_checkpointing, place=Place(arguments.data, arguments.runs),
+    )  # fmt: skip
+    if arguments.json:
+        return [json.dumps(plan_record(lines, device, processes), indent=2)]
+    return plan_lines(lines, device, processes)
 
 
 def train(stage: Any, arguments: StageArguments, name: str) -> str:

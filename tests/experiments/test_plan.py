@@ -1,5 +1,6 @@
 """--plan against real trainings: operations, weights, and the memory that autograd keeps."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -9,12 +10,21 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import Dataset
 
-from pmrf_blocks.experiments.costs import Kept, batch_of, counting, step_cost, task_without_values, window_products
-from pmrf_blocks.experiments.fitting import task_of
+from pmrf_blocks.experiments import Net, Place
+from pmrf_blocks.experiments.costs import (
+    Cost,
+    Kept,
+    batch_of,
+    counting,
+    step_cost,
+    task_without_values,
+    window_products,
+)
+from pmrf_blocks.experiments.fitting import composed, flow_data, task_of
 from pmrf_blocks.experiments.launch import launch
 from pmrf_blocks.experiments.parts import stage_parts
 from pmrf_blocks.experiments.plan import DEVICES, plan, plan_lines
-from pmrf_blocks.experiments.stages import Diffusion
+from pmrf_blocks.experiments.stages import Diffusion, reflow
 from pmrf_blocks.losses.perceptual import perceptual_loss
 from pmrf_blocks.training import fit
 from pmrf_blocks.training.checkpoint import load_newest
@@ -69,16 +79,16 @@ def test_a_training_costs_what_was_planned(stage, tmp_path):
     for module in (task, frozen):
         module.to(memory_format=torch.channels_last)  # as fit() does; afterwards weights would have another address
     kept = Kept(nn.ModuleList((task, frozen)))
-    train = replace(stage.train, steps=2, checkpoint_every=2, trackers=())
+    train = replace(stage.train, steps=1, checkpoint_every=1, trackers=())
     with sdpa_kernel(SDPBackend.MATH), counting() as counter, kept.hooks:
         fit(train, task, Zeros(batch), folder=tmp_path, device="cpu")
-    assert counter.get_total_flops() == 2 * cost.flops
+    assert counter.get_total_flops() == cost.flops
     assert cost.trained == sum(p.numel() for p in task.network.parameters())
     assert cost.frozen == sum(p.numel() for p in frozen.parameters())
     # Convolutions on the meta device pass over channels_last: of what a depthwise one gives (q, k, v), a copy of v is
     # kept there, and all three here.
     share = 0.05 if isinstance(stage, Diffusion) else 0.02
-    assert kept.floats + kept.others == pytest.approx(2 * cost.activations, rel=share)
+    assert kept.floats + kept.others == pytest.approx(cost.activations, rel=share)
     _, saved = load_newest(tmp_path / "checkpoints", print, rename=False)
     measured = sum(bytes_of(saved[name]) for name in ("network", "optimizer", "ema"))
     expected = cost.state - 4 * cost.trained - 4 * cost.frozen  # gradients and frozen networks are not saved
@@ -105,14 +115,66 @@ def test_processes_and_micro_batches_share_a_batch():
         step_cost(stage, processes=3)
 
 
-def test_stages_that_rows_share_are_planned_once():
+@pytest.fixture
+def counted(monkeypatch):
+    """What is counted, without the counting: every stage costs the same."""
+    stages = []
+
+    def step_cost(stage, *, processes):
+        stages.append(stage)
+        return Cost(10, 5, 100, 80, 40, *((30, 8) if getattr(stage, "pair_rounds", 0) else ()))
+
+    monkeypatch.setattr("pmrf_blocks.experiments.plan.step_cost", step_cost)
+    return stages
+
+
+def test_stages_that_rows_share_are_planned_once(counted):
     table = table3_channels.debug()
     table = replace(table, rows=table.rows[:1])
     lines = plan(table, seeds=(0, 1))
     assert [line.runs for line in lines if line.role.endswith("estimator")] == [1]
     assert [line.runs for line in lines if not line.role.endswith("estimator")] == [2] * 2
+    assert len(counted) == 3
     reconstruction = plan(table, seeds=(0,), parts=("reconstruction",))
     assert [line.role.partition(": ")[2] for line in reconstruction] == ["autoencoder"]
+
+
+class Twice:
+    """A degradation without products, so that only networks are counted."""
+
+    def __call__(self, x, *, generator):
+        return 0.5 * x, x
+
+
+@pytest.mark.parametrize("straight", [False, True])
+def test_cached_pairs_cost_what_was_planned(straight, image_folders, tmp_path):
+    stage = replace(latent_pmrf.debug(), pair_rounds=2, pair_caches=3, degradation=Net(Twice))
+    stage = replace(stage, train=replace(stage.train, batch_size=10))
+    stage = reflow(stage, pair_rounds=2, teacher_steps=3) if straight else stage
+    place = Place(image_folders, tmp_path, device="cpu")
+    (line,) = plan(stage, alone="flow", place=place)
+    pipeline = composed(stage, real(stage), real)
+    with sdpa_kernel(SDPBackend.MATH), counting() as counter:
+        pairs = flow_data(stage, pipeline, place, 0)  # one of the three caches
+    assert line.pairs == 3 * len(pairs) == 3 * 2 * 5
+    assert line.pair_flops() == 3 * counter.get_total_flops()
+    assert line.cost.pair_bytes * len(pairs) == pairs.pairs.x0.nbytes + pairs.pairs.x1.nbytes
+    assert line.flops(2) == line.pair_flops() + 2 * line.cost.flops * stage.train.steps
+
+
+def test_images_that_are_not_there_are_counted_as_published(counted, image_folders, tmp_path):
+    paper, debug = (replace(stage, pair_rounds=2) for stage in (latent_pmrf.paper(), latent_pmrf.debug()))
+    first = replace(paper, images=replace(paper.images, first=100))
+    elsewhere = Place(tmp_path, tmp_path)
+    pairs = [plan(stage, alone="flow", place=elsewhere)[0].pairs for stage in (paper, first, debug)]
+    assert pairs == [140_000, 200, None]
+    lines = plan(debug, alone="flow", place=elsewhere)
+    told = "\n".join(plan_lines(lines, DEVICES["h100"], 1))
+    assert "- flow: cached pairs of 3e-11 TFLOP each come beforehand and are left out: how many images" in told
+    lines = plan(debug, alone="flow", place=Place(image_folders, tmp_path))
+    told = "\n".join(plan_lines(lines, DEVICES["h100"], 1))
+    assert "- flow: 10 cached pairs of 3e-11 TFLOP each, 7.451e-08 GiB in half precision, come before a run" in told
+    assert lines[0].hours(DEVICES["h100"], 1) == pytest.approx((10 * 30 + 2 * 100) / (0.35 * 66.9e12) / 3600)
 
 
 def test_the_small_scale_is_planned_without_a_warning(recwarn):
@@ -124,29 +186,57 @@ def test_the_small_scale_is_planned_without_a_warning(recwarn):
     assert cost.frozen == sum(p.numel() for p in perceptual_loss(stage.perceptual).parameters())
 
 
-def test_what_does_not_fit_is_said_with_what_would():
-    lines = plan(latent_pmrf.debug())
-    (flow,) = (line for line in lines if line.role == "flow")
+def test_what_does_not_fit_is_said_with_what_would(counted):
+    (flow,) = plan(latent_pmrf.debug(), alone="flow")
     small = replace(DEVICES["h100"], memory=flow.cost.state + 0.6 * flow.cost.activations)
     text = "\n".join(plan_lines([flow], small, 1))
     assert "flow does not fit into 0 GiB: --accumulate 2 would do." in text
-    assert "TFLOP a cached pair come beforehand." in text
+
+
+def told(capsys, monkeypatch, recipe, *options):
+    line = ["recipe", "--scale", "debug", "--plan", "h100", "--processes", "2", *options]
+    monkeypatch.setattr(sys, "argv", line)
+    launch(None, paper=recipe.debug, small=recipe.debug, debug=recipe.debug)
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("recipe", [latent_pmrf, figure3_convergence])
-def test_the_command_starts_nothing_and_needs_no_images(recipe, tmp_path, monkeypatch, capsys):
+def test_the_command_starts_nothing_and_needs_no_images(counted, recipe, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    line = ["recipe", "--scale", "debug", "--plan", "h100", "--processes", "2"]
-    monkeypatch.setattr(sys, "argv", line)
-    launch(None, paper=recipe.debug, small=recipe.debug, debug=recipe.debug)
-    out = capsys.readouterr().out
+    out = told(capsys, monkeypatch, recipe)
     assert out.startswith("On 2 x H100 SXM, 80 GB: 66.9 TFLOP a second in fp32, 989.4 in bf16, 35% of it assumed.")
     assert "| in all |" in out
     assert not list(tmp_path.iterdir())
 
 
+def test_the_plan_is_json_too(counted, image_folders, monkeypatch, capsys):
+    options = ("--data", str(image_folders), "--stage", "flow", "--json")
+    record = json.loads(told(capsys, monkeypatch, latent_pmrf, *options))
+    assert (record["processes"], record["device"]["memory"], record["utilisation"]) == (2, 80e9, 0.35)
+    (stage,) = record["stages"]
+    cost = stage["cost_per_process"]
+    assert cost == {
+        "trained": 10,
+        "frozen": 5,
+        "flops": 100,
+        "state": 80,
+        "activations": 40,
+        "pair": 30,
+        "pair_bytes": 8,
+    }
+    assert stage["cached_pairs"] == 5
+    assert stage["cached_pair_flops_in_all"] == 5 * cost["pair"]
+    assert stage["flops_in_all"] == 5 * cost["pair"] + 2 * 2 * cost["flops"]
+    assert stage["hours_in_all"] == pytest.approx(stage["flops_in_all"] / (2 * 0.35 * 66.9e12) / 3600)
+    assert (stage["fits"], stage["published"], stage["runs"]) == (True, None, 1)
+
+
 def test_a_device_that_is_none_is_one_line(monkeypatch):
-    for given, why in ((["--plan", "tpu"], "--plan must be one of 'a100'"), (["--processes", "2"], "is for --plan")):
+    for given, why in (
+        (["--plan", "tpu"], "--plan must be one of 'a100'"),
+        (["--processes", "2"], "is for --plan"),
+        (["--json"], "is for"),
+    ):
         monkeypatch.setattr(sys, "argv", ["recipe", "--scale", "debug", *given])
         with pytest.raises(SystemExit, match=why):
             launch(None, paper=latent_pmrf.debug, small=latent_pmrf.debug, debug=latent_pmrf.debug)

@@ -48,7 +48,10 @@ class Common:
     """Print the whole configuration as JSON, every value that decides a weight, and stop."""
     plan: str | None = None
     """Print what every stage costs on this device (a100, h100, h200, rtx4090, or cpu, which is measured here):
-    parameters, operations, memory, hours; and stop. Needs no images."""
+    parameters, operations, memory, hours; and stop. Needs no images: those of --data are counted, where they are
+    there, for flows that cache pairs."""
+    json: bool = False
+    """Print the plan as JSON."""
     processes: int = 1
     """Of --plan: as many as torchrun's --nproc-per-node."""
 
