@@ -38,8 +38,8 @@ Every recipe takes `--plan DEVICE`, which prints what each of its stages costs a
 ```
 
 prints: Latent-PMRF on eight H100, its flow on four degradations of each image that are encoded beforehand (with fresh
-ones at every step it takes what stands in the table above). Images are counted below `--data`; where they are not there,
-FFHQ is taken to have the 70,000 that its authors state.
+ones at every step it takes what stands in the table above). Images are counted below `--data`; where they are not
+there, FFHQ is taken to have the 70,000 that its authors state.
 """
 
 # Parameters as printed, by the names of the table.
