@@ -8,11 +8,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pmrf_blocks.messages import first_line
 from pmrf_blocks.weight_files import CONFIG, WeightsError, check_variant, replaced_by
 
+if TYPE_CHECKING:
+    from pmrf_blocks.model_cards import Place
+
+CARD, PICTURE = "README.md", "card.jpg"  # a model card, and its picture
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -85,7 +89,7 @@ def download_patterns(variant: str | None) -> dict[str, list[str]]:
 
 
 class Pushed:
-    """Mix-in of what has save_pretrained(folder): push_to_hub('owner/name')."""
+    """Mix-in of a network that has save_pretrained(folder): push_to_hub('owner/name')."""
 
     def push_to_hub(
         self,
@@ -95,14 +99,33 @@ class Pushed:
         token: str | bool | None = None,
         private: bool | None = None,
         message: str = "Upload model",
+        license: str | None = None,
         **saving: Any,
     ) -> None:
-        """Upload what save_pretrained() writes to 'owner/name'; arguments and errors are hub.upload()'s.
+        """Upload what save_pretrained() writes, and a model card, to 'owner/name'; errors are those of hub.upload().
 
-        `saving` are arguments of save_pretrained(): variant, max_shard_bytes, and of a pipeline dtype.
+        Arguments:
+            revision, token, private, message: of hub.upload().
+            license: of the weights, for the card: the hub's identifier, such as 'mit'.
+            saving: arguments of save_pretrained(): variant, max_shard_bytes, and of a pipeline dtype and picture, which
+                is made unasked up to a size of 256 (False: none).
+
+        A README.md that is there already stays as it is.
         """
-        write = partial(cast("Any", self).save_pretrained, **saving)
+        from pmrf_blocks.model_cards import Place
+
+        place = Place(repo_id, revision, saving.get("variant"))
+        write = partial(self._write_for_hub, place=place, options={"license": license, **saving})
         upload(write, repo_id, revision=revision, token=token, private=private, message=message)
+
+    def _write_for_hub(self, folder: Path, place: Place, options: dict[str, Any]) -> None:
+        """What is uploaded to `place`, into an empty folder."""
+        from pmrf_blocks.model_cards import network_card, write_card
+
+        model: Any = self
+        license = options.pop("license")
+        model.save_pretrained(folder, **options)
+        write_card(folder, network_card(model, place, license=license))
 
 
 def upload(
@@ -117,7 +140,8 @@ def upload(
     """Upload to 'owner/name' of the hub, which is created if need be, what `write` puts into an empty folder.
 
     Everything is written before the hub is asked for anything. Weights of the same variant that are there in one file
-    or other shards are removed, as they would be read in place of these; all else that is there stays.
+    or other shards are removed, as they would be read in place of these; all else that is there stays, and so does a
+    README.md, in whose place none is uploaded.
 
     Arguments:
         revision: a branch, which is created if need be; the main branch unless given.
@@ -137,12 +161,14 @@ def upload(
             api.create_repo(repo_id, private=private, exist_ok=True)
             if revision is not None:
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
+            kept = api.file_exists(repo_id, CARD, revision=revision)
             api.upload_folder(
                 repo_id=repo_id,
                 folder_path=folder,
                 revision=revision,
                 commit_message=message,
                 delete_patterns=replaced_by(Path(folder)) or None,
+                ignore_patterns=[CARD, PICTURE] if kept else None,
             )
         except Exception as error:  # as in locate()
             raise WeightsError(f"cannot upload to {repo_id} of the hub: {first_line(error)}") from None

@@ -68,6 +68,10 @@ class FakeApi:
         self._check("create_branch", repo_id, options)
         (self.hub.folder / "hub" / repo_id / options["branch"]).mkdir(exist_ok=options["exist_ok"])
 
+    def file_exists(self, repo_id, filename, **options):
+        self._check("file_exists", repo_id, {"filename": filename, **options})
+        return filename in self.hub.files(repo_id, options.get("revision") or "main")
+
     def upload_folder(self, *, repo_id, folder_path, revision, **options):
         self._check("upload_folder", repo_id, {"folder_path": folder_path, "revision": revision, **options})
         target = self.hub.folder / "hub" / repo_id / (revision or "main")
@@ -76,7 +80,10 @@ class FakeApi:
         )
         for file in old:
             (target / file).unlink()
-        shutil.copytree(folder_path, target, dirs_exist_ok=True)
+        names = [path.relative_to(folder_path).as_posix() for path in Path(folder_path).rglob("*") if path.is_file()]
+        for file in filter_repo_objects(names, ignore_patterns=options.get("ignore_patterns")):
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path(folder_path) / file, target / file)
 
     def _check(self, method, repo_id, options):
         inspect.signature(getattr(REAL["HfApi"], method)).bind(self, repo_id=repo_id, **options)

@@ -61,7 +61,10 @@ def test_push_uploads_what_loads_again(tmp_path, monkeypatch):
         def create_branch(self, repo_id, **options):
             calls.append(("branch", options["branch"]))
 
-        def upload_folder(self, *, repo_id, folder_path, revision, commit_message, delete_patterns):
+        def file_exists(self, repo_id, filename, **options):
+            return False
+
+        def upload_folder(self, *, repo_id, folder_path, revision, commit_message, delete_patterns, ignore_patterns):
             calls.append(("upload", repo_id, revision))
             assert same(tiny(), SimVAE.from_pretrained(Path(folder_path)))
 

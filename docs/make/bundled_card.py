@@ -138,7 +138,7 @@ def main(weights: Path = BUNDLED, results: Path = RESULTS, runs: Path | None = N
         runs: Folder with the run folders of the stages; provenance.json stays as it is when not given.
         data: Folder with faces256/train and photos, to count the images anew.
     """
-    known = known_now(weights, runs, data)
+    known = {"license": "mit", **known_now(weights, runs, data)}
     names = ("bundled", "bundled-validation")
     scores = {name: json.loads((results / f"{name}.json").read_text(encoding="utf-8")) for name in names}
     (weights / PROVENANCE).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")

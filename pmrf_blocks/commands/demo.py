@@ -18,9 +18,9 @@ from pmrf_blocks.metrics import psnr
 from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import Pipeline, comparison, load_restorer, restore_photograph
 from pmrf_blocks.restoration.aligned import resize_shorter
+from pmrf_blocks.restoration.cards import LEFT, SIDE, TOP
 from pmrf_blocks.seeding import derive_generator
 
-LEFT, TOP, SIDE = 137, 19, 176  # an FFHQ-like crop of the face, chosen by eye
 TILE = 256
 WHOLE = 512  # pixels of the whole photograph, and of a tile of its comparison
 SIGMA, FACTOR, NOISE, QUALITY = 1.7, 2.75, 10.0, 60  # the medium strength of docs/results/photographs.md, at SIDE

@@ -32,9 +32,9 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
     A release is stored in half precision, its PMRF in the folder pixel, on the same estimator. ValueError for a
     network that a pipeline cannot be saved with.
     """
+    pixel = None
     if isinstance(stage, Flow):
         pipeline = trained(stage, place)
-        pipeline.save_pretrained(folder)
         networks = networks_of(pipeline)
     else:
         velocity = trained_velocity(stage.flow, place)
@@ -42,18 +42,18 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
         pipeline = pipeline_of(flow, place, velocity=velocity, autoencoder=trained(stage.decoder, place))
         pixel = trained(stage.pixel, place)
         pipeline.steps = pixel.steps = stage.steps
-        pipeline.save_pretrained(folder, dtype=torch.float16)
-        pixel.save_pretrained(folder / "pixel", dtype=torch.float16, shared=("estimator",))
         networks = {**networks_of(pipeline), "pixel velocity": pixel.velocity}
     parts = stage_parts(stage)
     read = [images for part in parts.values() for images in images_of(part)]
-    told = {
+    pipeline.provenance = {
         "size": pipeline.size,
         "data": describe_data({images.name: count(place.images(images, counted=False)) for images in read}),
         "parameters": {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
         "stages": {role: origin_of(part, place.folder(part)) for role, part in parts.items()},
     }
-    (folder / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    pipeline.save_pretrained(folder, dtype=None if pixel is None else torch.float16)
+    if pixel is not None:
+        pixel.save_pretrained(folder / "pixel", dtype=torch.float16, shared=("estimator",))
 
 
 def count(images: Any) -> int | None:

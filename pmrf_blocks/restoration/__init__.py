@@ -8,7 +8,9 @@ spaces.py       Pixels, Latents
 sources.py      what a flow starts from and what it sees
 names.py        names of a pipeline's networks
 published.py    PMRF's released checkpoints, for PMRF.from_published()
-saving.py       load_restorer(), and what save_pretrained writes
+loading.py      load_restorer()
+saving.py       what save_pretrained writes
+cards.py        the model card that save_pretrained writes, and its picture
 parts.py        parts and settings as config.json describes them
 aligned.py      restore_crop(), restore_crops(): aligned crops of one face, of any size
 photographs.py  restore_photograph(): faces found, aligned, restored, pasted back
@@ -27,6 +29,7 @@ from pmrf_blocks.restoration.composition import compose
 from pmrf_blocks.restoration.errors import NonFiniteError
 from pmrf_blocks.restoration.foreign import ForeignNetwork
 from pmrf_blocks.restoration.held_out import degrade_held_out, restore_held_out
+from pmrf_blocks.restoration.loading import BUNDLED, load_restorer
 from pmrf_blocks.restoration.methods import (
     ELIR,
     PMRF,
@@ -39,7 +42,6 @@ from pmrf_blocks.restoration.methods import (
 )
 from pmrf_blocks.restoration.photographs import FaceReport, RestoredPhotograph, restore_photograph
 from pmrf_blocks.restoration.pipelines import Pipeline, Restored
-from pmrf_blocks.restoration.saving import BUNDLED, load_restorer
 from pmrf_blocks.restoration.simple import restore
 from pmrf_blocks.restoration.sources import (
     BatchSpace,

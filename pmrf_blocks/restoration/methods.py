@@ -104,7 +104,7 @@ class PMRF(Pipeline):
 
 
 class LatentPMRF(Pipeline):
-    """Latent-PMRF (section 3.1): the flow runs between latents of the posterior mean and of sharp images.
+    """Latent-PMRF (Luo et al., 2025, section 3.1): a flow between latents of the posterior mean and of sharp images.
 
     Arguments are Pipeline's, beside these:
         autoencoder: of Latents, in whose normalised latents the velocity was trained.

@@ -14,8 +14,8 @@ from torch import Tensor
 from pmrf_blocks.faces import Detector, build_detector
 from pmrf_blocks.images import LoadedImage, open_image, picture_of, take_picture
 from pmrf_blocks.restoration.aligned import loss_of_detail, restore_crop
+from pmrf_blocks.restoration.loading import load_restorer
 from pmrf_blocks.restoration.photographs import FaceRestorer, restore_photograph
-from pmrf_blocks.restoration.saving import load_restorer
 
 
 def restore(

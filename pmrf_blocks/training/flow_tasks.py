@@ -98,6 +98,7 @@ class FlowTask(Task):
         self._held = (pipeline, dict(features or {}))  # in a tuple: no part of the module tree
         for module in self.frozen_modules():
             module.eval().requires_grad_(False)
+        pipeline.provenance = None  # what was told of its training holds no longer
 
     @property
     def pipeline(self) -> Pipeline:

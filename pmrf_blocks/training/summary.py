@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-PROVENANCE = "provenance.json"
+from pmrf_blocks.model_cards import PROVENANCE as PROVENANCE
 
 
 def run_summary(run: Path) -> dict[str, Any]:

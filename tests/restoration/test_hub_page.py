@@ -11,7 +11,7 @@ from small_pipelines import latent_pmrf, seeded, vae
 
 from pmrf_blocks.autoencoders import SDVAE, save_diffusers
 from pmrf_blocks.pretrained import WeightsError
-from pmrf_blocks.restoration import load_restorer, saving
+from pmrf_blocks.restoration import load_restorer, loading
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "hub.md"
 TOKEN = "hf_..."
@@ -22,7 +22,7 @@ def test_the_page_runs_as_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = latent_pmrf()
     model.save_pretrained(tmp_path / "small")
-    monkeypatch.setitem(saving.SHIPPED, "bundled", tmp_path / "small")  # quicker than 38 MB
+    monkeypatch.setitem(loading.SHIPPED, "bundled", tmp_path / "small")  # quicker than 38 MB
     model.push_to_hub("you/restorer")
     model.push_to_hub("you/restorer", dtype=torch.float16, variant="fp16")
     latent_pmrf(steps=7).push_to_hub("you/restorer", revision="v1.0")
@@ -32,12 +32,14 @@ def test_the_page_runs_as_written(tmp_path, monkeypatch):
     save_diffusers(diffusers, hub.folder / "hub/stabilityai/stable-diffusion-xl-base-1.0/main/vae")
     scope = {"images": torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 7
-    for block in blocks[:-1]:
+    assert len(blocks) == 8
+    for block in blocks[:-2]:
         exec(compile(block, str(PAGE), "exec"), scope)
     assert type(scope["autoencoder"]) is SDVAE
     assert scope["restorer"].steps == 7  # of the revision
-    exec(compile(blocks[-1], str(PAGE), "exec"), scope)
+    for block in blocks[-2:]:
+        exec(compile(block, str(PAGE), "exec"), scope)
+    assert "license: mit" in (tmp_path / "carded/README.md").read_text()
     again = load_restorer("you/shared", variant="fp16", token=TOKEN)
     for name, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], value.half().float())
