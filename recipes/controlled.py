@@ -1,4 +1,5 @@
-"""PMRF's controlled experiments (Ohayon et al., 2025, section 5.2): PMRF against its baselines on four degradations.
+"""PMRF's controlled experiments (Ohayon et al., 2025, section 5.2): PMRF against its baselines on four degradations,
+and on that of blind faces, on which PMRF's paper has no baselines.
 
     python -m recipes.controlled --data DIR
     python -m recipes.controlled --data DIR --scale small
@@ -21,7 +22,7 @@ from recipes import pmrf, posterior_mean
 
 
 def on(flow: Flow, degradation: str, source_noise: float) -> Flow:
-    """PMRF on one of the four degradations."""
+    """PMRF on one of the degradations."""
     assert flow.estimator is not None
     estimator = replace(flow.estimator, degradation=degradation)
     return replace(flow, estimator=estimator, degradation=degradation, source_noise=source_noise)
@@ -51,6 +52,7 @@ def controlled(flow: Flow, faces: Images) -> Table:
         "inpainting": on(flow, "inpainting", source_noise=0.1),
         "colourisation": on(flow, "colourisation", source_noise=0.1),
         "super-resolution": on(flow, "super-resolution", source_noise=0.1),
+        "blind-face": on(flow, "blind-face", source_noise=0.1),
     }
     rows = [Row(f"{task}: {label}", stage) for task, own in ours.items() for label, stage in methods(own).items()]
     baselines = ("flow from y", "flow conditioned on y", "flow conditioned on mean")
