@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pmrf_blocks.messages import first_line
+from pmrf_blocks.messages import first_line, short
 from pmrf_blocks.weight_files import CONFIG, WeightsError, check_variant, replaced_by
 
 if TYPE_CHECKING:
     from pmrf_blocks.model_cards import Place
 
+REVISION = re.compile(r"\w[\w./-]*")
 CARD, PICTURE = "README.md", "card.jpg"  # a model card, and its picture
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -33,21 +34,31 @@ def is_hub_id(name: str) -> bool:
     return ".." not in name and HUB_ID.fullmatch(name) is not None
 
 
+def at_revision(name: str) -> tuple[str, str | None]:
+    """(hub id, revision or None) of 'owner/name' or 'owner/name@revision'; ('', None) of what is neither."""
+    repo, at, revision = name.partition("@")
+    if not is_hub_id(repo) or (at and (".." in revision or not REVISION.fullmatch(revision))):
+        return "", None
+    return repo, revision or None
+
+
 def locate(
     path_or_repo: str | Path,
     *,
+    subfolder: str = "",
     patterns: Sequence[str] | None = None,
     variant: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """A local folder, or the snapshot of a hub id 'owner/name'.
+    """A local folder, or the snapshot of a hub id 'owner/name' or 'owner/name@revision'; the folder `subfolder` in it.
 
     Arguments:
-        patterns: of the files to download; config and weights unless given.
+        subfolder: where in it the model lies, such as 'vae'; of a hub's files no others are downloaded.
+        patterns: of the files to download, within `subfolder`; config and weights unless given.
         variant: download the weights of this variant alone, those of none unless given.
-        revision: of the hub: a branch, a tag or a commit; its main branch unless given.
+        revision: of the hub: a branch, a tag or a commit; what stands after the @, else its main branch, unless given.
         token: of the hub, for private models; True takes the one that is stored on this machine, False none.
         local_files_only: take what was downloaded before, and do not ask the hub.
 
@@ -55,26 +66,41 @@ def locate(
     string whose first part is a folder here. Else a stranger who takes the name of a missing folder would be loaded.
     WeightsError where nothing is found.
     """
+    if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
+        raise WeightsError(f"subfolder must lie within the model; got {short(subfolder)}")
     path = Path(path_or_repo).expanduser()
     if path.is_dir():
-        return path
+        return within(path, subfolder)
     if path.exists():
         raise WeightsError(f"{path} is a file; a model is a folder with {CONFIG}, or a hub id")
-    name = str(path_or_repo)
-    if isinstance(path_or_repo, Path) or not is_hub_id(name):
-        raise WeightsError(f"no folder {path}, and not a hub id (owner/name) either")
+    name, said = at_revision(str(path_or_repo))
+    if isinstance(path_or_repo, Path) or not name:
+        raise WeightsError(f"no folder {path}, and not a hub id (owner/name or owner/name@revision) either")
     if Path(path.parts[0]).exists():
         raise WeightsError(f"no folder {path} in {path.parts[0]}, which is a folder here and not the hub's")
+    if said and revision not in (None, said):
+        raise WeightsError(f"{path_or_repo} is asked for at revision {revision}: say one of the two")
+    revision = revision or said
     package = hub()
     options = {"revision": revision, "token": token, "local_files_only": local_files_only}
     files = download_patterns(variant) if patterns is None else {"allow_patterns": list(patterns)}
+    if subfolder:
+        files["allow_patterns"] = [f"{Path(subfolder).as_posix()}/{pattern}" for pattern in files["allow_patterns"]]
     try:
-        return Path(package.snapshot_download(name, **files, **options))
+        snapshot = Path(package.snapshot_download(name, **files, **options))
     except Exception as error:  # the hub's errors are many: network, authorisation, absence
         reason = first_line(error)
         at = f" at revision {revision}" if revision else ""
         where = "among what was downloaded before" if local_files_only else "from the hub"
-        raise WeightsError(f"cannot get {path_or_repo}{at} {where}: {reason}") from None
+        raise WeightsError(f"cannot get {name}{at} {where}: {reason}") from None
+    return within(snapshot, subfolder)
+
+
+def within(folder: Path, subfolder: str) -> Path:
+    """The folder `subfolder` in another; WeightsError where there is none."""
+    if not (folder / subfolder).is_dir():
+        raise WeightsError(f"no folder {subfolder} in {folder}")
+    return folder / subfolder
 
 
 def download_patterns(variant: str | None) -> dict[str, list[str]]:

@@ -163,6 +163,7 @@ class Pretrained(Pushed):
         cls: type[Network],
         path_or_repo: str | Path,
         *,
+        subfolder: str = "",
         variant: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -172,13 +173,13 @@ class Pretrained(Pushed):
     ) -> Network:
         """The network in a folder or of a hub id, in eval mode; WeightsError says what is missing or damaged.
 
-        Weights may be in shards, and under diffusers' file names. `variant`, such as 'fp16', takes those of
-        model.fp16.safetensors. `revision`, `token` and `local_files_only` are for the hub (hub.locate()).
+        `subfolder` is where in it the network lies, such as 'estimator' in a pipeline's. Weights may be in shards, and
+        under diffusers' file names. `variant`, such as 'fp16', takes those of model.fp16.safetensors. `revision`,
+        `token` and `local_files_only` are for the hub (hub.locate()).
         `trusted_modules` names modules or packages outside pmrf_blocks whose code config.json may import and run.
         """
-        folder = locate(
-            path_or_repo, variant=variant, revision=revision, token=token, local_files_only=local_files_only
-        )
+        hub: Any = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        folder = locate(path_or_repo, subfolder=subfolder, variant=variant, **hub)
         config = read_json(folder / CONFIG)
         named = config.pop("class", cls.__name__)
         if named != cls.__name__:

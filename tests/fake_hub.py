@@ -7,7 +7,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub.utils import filter_repo_objects
 
-REAL = {"snapshot_download": huggingface_hub.snapshot_download, "HfApi": huggingface_hub.HfApi}
+REAL = {name: getattr(huggingface_hub, name) for name in ("snapshot_download", "hf_hub_download", "HfApi")}
 
 
 class FakeHub:
@@ -21,6 +21,7 @@ class FakeHub:
 
     def install(self, monkeypatch) -> "FakeHub":
         monkeypatch.setattr(huggingface_hub, "snapshot_download", self.download)
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", self.download_file)
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda token=None: FakeApi(self, token))
         return self
 
@@ -50,6 +51,11 @@ class FakeHub:
             (cache / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.folder / "hub" / name / revision / file, cache / file)
         return str(cache)
+
+    def download_file(self, name, file, **options):
+        inspect.signature(REAL["hf_hub_download"]).bind(name, file, **options)
+        folder = self.download(name, revision=options.get("revision"), allow_patterns=[file])
+        return str(Path(folder) / file)
 
 
 class FakeApi:

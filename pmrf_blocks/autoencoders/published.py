@@ -66,9 +66,8 @@ def load_autoencoder(
     if path.suffix == ".safetensors" and path.is_file():
         folder, weights = path.parent, path
     else:
-        patterns = [f"{subfolder}/{name}" if subfolder else name for name in _files(variant)]
         options: Any = {"revision": revision, "token": token, "local_files_only": local_files_only}
-        folder, weights = locate(path_or_repo, patterns=patterns, **options) / subfolder, None
+        folder, weights = locate(path_or_repo, subfolder=subfolder, patterns=_files(variant), **options), None
     config = read_json(folder / CONFIG)
     kind = config.get("_class_name", config.get("class"))
     ours: dict[Any, type[SimVAE]] = {"SimVAE": SimVAE, "SDVAE": SDVAE}

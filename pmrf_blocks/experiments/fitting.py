@@ -94,11 +94,11 @@ def trained_velocity(flow: Flow, place: Place) -> nn.Module:
 def load_published(stage: Autoencoder | Estimator, source: str) -> Any:
     if source == "bundled":
         source = str(BUNDLED / type(stage).__name__.lower())
+    repo, _, subfolder = (source, "", "") if Path(source).exists() else source.partition(":")
     if isinstance(stage, Autoencoder):
-        repo, _, subfolder = (source, "", "") if Path(source).exists() else source.partition(":")
         return load_autoencoder(repo, subfolder=subfolder).eval()
     if not Path(source).is_file() and not source.endswith((".pth", ".pt")):
-        return stage.network.kind.from_pretrained(source).eval()  # type: ignore[attr-defined]
+        return stage.network.kind.from_pretrained(repo, subfolder=subfolder).eval()  # type: ignore[attr-defined]
     try:
         return load_swinir_weights(stage.network.build(0), source).eval()
     except WeightsError as error:  # not of the stage's own network: another's, where spandrel knows it

@@ -20,8 +20,9 @@ class Autoencoder:
     images: what it is trained on; `faces` are what its latents are normalised over.
     perceptual: 'vgg19' (the paper's), 'efficientnet-lite1' (where those weights are not at hand), or 'none'.
     perceptual_weight, kl_weight: of the loss (eq. 9); KL is summed over the latent of a 256x256 crop.
-    published: folder or hub id of a finished autoencoder in diffusers layout, instead of training one; with the
-        folder inside a hub's repository after a colon ('black-forest-labs/FLUX.1-schnell:vae').
+    published: folder or hub id of a finished autoencoder in diffusers layout, instead of training one; of a hub's
+        repository with a revision and a folder inside it where need be (OWNER/NAME[@REVISION][:FOLDER], such as
+        'black-forest-labs/FLUX.1-schnell:vae').
 
     Examples:
         >>> from pmrf_blocks.autoencoders import SimVAE
@@ -70,8 +71,8 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Estimator:
-    """Posterior mean E[X | Y] in pixels. `published` is a finished one: a folder or hub id, DifFace's .pth file, or the
-    file of any network that spandrel reads (ForeignNetwork).
+    """Posterior mean E[X | Y] in pixels. `published` is a finished one: a folder or hub id (as an
+    Autoencoder's), DifFace's .pth file, or the file of any network that spandrel reads (ForeignNetwork).
 
     `degradation` is a name of build_degradation(), or Net(MyDegradation, ...), here and in the stages below.
 

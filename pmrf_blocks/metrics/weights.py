@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pmrf_blocks.hub import at_revision
 from pmrf_blocks.messages import first_line
 
 
@@ -18,7 +19,8 @@ class Unavailable(Exception):
 
 
 def locate(name: str, given: Mapping[str, str], published: str) -> Path:
-    """Path of the weights called `name`: a file, or REPO_ID:FILE on the Hugging Face hub, as the user gave it.
+    """Path of the weights called `name`: a file, or REPO_ID:FILE on the Hugging Face hub, as the user gave it; a
+    revision stands after an @ (REPO_ID@REVISION:FILE).
 
     Nothing is downloaded unasked: Unavailable where nothing was given.
     """
@@ -28,12 +30,13 @@ def locate(name: str, given: Mapping[str, str], published: str) -> Path:
     if Path(value).is_file():
         return Path(value)
     repository, colon, file = value.partition(":")
-    if not colon or "/" not in repository:
+    repository, revision = at_revision(repository)
+    if not colon or not repository:
         raise Unavailable(f"no such file: {value} (--weights {name}=FILE)")
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(repository, file))
+        return Path(hf_hub_download(repository, file, revision=revision))
     except Exception as error:  # the hub's own errors and those of every layer of the network below it
         raise Unavailable(f"{value} could not be fetched: {type(error).__name__}: {first_line(error)}") from None
 

@@ -113,6 +113,7 @@ class ForeignNetwork(nn.Module, Pushed):
         cls,
         path_or_repo: str | Path,
         *,
+        subfolder: str = "",
         variant: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -123,9 +124,8 @@ class ForeignNetwork(nn.Module, Pushed):
 
         Arguments are those of Pretrained.from_pretrained(); there is no code of one's own to trust.
         """
-        folder = locate(
-            path_or_repo, variant=variant, revision=revision, token=token, local_files_only=local_files_only
-        )
+        hub: Any = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        folder = locate(path_or_repo, subfolder=subfolder, variant=variant, **hub)
         network = cls(find_weights(folder, variant))
         said = read_json(folder / CONFIG).get("architecture")
         if said != network.architecture:

@@ -27,6 +27,7 @@ CHILD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def load_restorer(
     path_or_repo: str | Path,
     *,
+    subfolder: str = "",
     variant: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
@@ -38,10 +39,12 @@ def load_restorer(
     """A pipeline, in eval mode on `device`.
 
     Arguments:
-        path_or_repo: a folder that save_pretrained() wrote, a hub id of such a folder, the run folder of a recipe, a
+        path_or_repo: a folder that save_pretrained() wrote, a hub id of such a folder ('owner/name' or
+            'owner/name@revision'), the run folder of a recipe, a
             published PMRF (PMRF.from_published()), the file of another project's network (ForeignNetwork, in
             the place of an estimator), or one that ships: 'bundled' is Latent-PMRF, 'bundled-pixel' is PMRF on the same
             posterior mean, for comparison.
+        subfolder: where in that folder the pipeline lies, such as 'pixel' in the one that ships.
         variant: of every network's weights, such as 'fp16' for model.fp16.safetensors; a file is what it is.
         revision, token, local_files_only: of the hub (hub.locate()): a branch, tag or commit; for private models; what
             was downloaded before alone.
@@ -61,15 +64,31 @@ def load_restorer(
         restorer: Any = published(path)
     else:
         hub: Any = {"revision": revision, "token": token, "local_files_only": local_files_only}
-        folder = shipped or locate(path_or_repo, variant=variant, **hub)
+        place = shipped or path_or_repo
+        folder = locate(place, subfolder=subfolder, variant=variant, **hub)
         folder = folder / RUN if (folder / RUN / CONFIG).is_file() else folder
         config = read_json(folder / CONFIG)
+        if subfolder:
+            locate_shared(place, subfolder, config, variant=variant, **hub)
         foreign = "pipeline" not in config and not PUBLISHED.isdisjoint(config)
         restorer = published(folder, variant) if foreign else read_pipeline(folder, config, variant, trusted_modules)
     restorer = restorer.to(device).eval()
     if optimize:
         make_faster(restorer)
     return restorer
+
+
+def locate_shared(
+    path_or_repo: str | Path, subfolder: str, config: Mapping[str, Any], *, variant: str | None, **hub: Any
+) -> None:
+    """Bring what the pipeline in `subfolder` shares with the one in the folder above it to this machine."""
+    above, shared = Path(subfolder).parent, config.get("shared")
+    names = [name for name in shared if isinstance(name, str) and CHILD.fullmatch(name)] if shared else []
+    if names:
+        inside = "" if above == Path() else above.as_posix()
+        locate(path_or_repo, subfolder=inside, patterns=[CONFIG, PROVENANCE], **hub)
+    for name in names:
+        locate(path_or_repo, subfolder=(above / name).as_posix(), variant=variant, **hub)
 
 
 def published(path: Path, variant: str | None = None) -> nn.Module:

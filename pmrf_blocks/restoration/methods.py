@@ -82,6 +82,7 @@ class PMRF(Pipeline):
         path_or_repo: str | Path,
         *,
         ema: bool = True,
+        subfolder: str = "",
         variant: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -95,12 +96,14 @@ class PMRF(Pipeline):
                 (ohayonguy/PMRF_blind_face_image_restoration).
             ema: take the velocity's averaged weights where the checkpoint has them; False takes those that were being
                 trained.
-            variant, revision, token, local_files_only: of a folder's weights and of the hub, as load_restorer()'s.
+            subfolder, variant, revision, token, local_files_only: of a folder and of the hub, as load_restorer()'s.
 
         Raises WeightsError, which says what does not fit.
         """
         hub: Any = {"revision": revision, "token": token, "local_files_only": local_files_only}
-        return cls(**published_parts(path_or_repo, ema=ema, variant=variant, **hub)).to(device).eval()
+        return (
+            cls(**published_parts(path_or_repo, ema=ema, subfolder=subfolder, variant=variant, **hub)).to(device).eval()
+        )
 
 
 class LatentPMRF(Pipeline):

@@ -65,12 +65,12 @@ def published_parts(path_or_repo: str | Path, *, ema: bool = True, **options: An
 
 
 def read_published(
-    path_or_repo: str | Path, *, variant: str | None = None, **hub: Any
+    path_or_repo: str | Path, *, subfolder: str = "", variant: str | None = None, **hub: Any
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """A checkpoint's content, and what it says about itself: lightning's hyper-parameters, or config.json.
 
-    `variant` is that of a folder's weights, which may be in shards; `hub` are locate()'s revision, token and
-    local_files_only.
+    `subfolder` is where in a folder it lies, `variant` that of the weights, which may be in shards; `hub` are
+    locate()'s revision, token and local_files_only.
     """
     path = Path(path_or_repo).expanduser()
     if path.is_file():
@@ -80,7 +80,7 @@ def read_published(
         if path.suffix in (".safetensors", ".json") and beside.is_file():
             facts = read_json(beside)
     else:
-        folder = locate(path_or_repo, variant=variant, **hub)
+        folder = locate(path_or_repo, subfolder=subfolder, variant=variant, **hub)
         facts, content = read_json(folder / CONFIG), read_checkpoint(find_weights(folder, variant))
     if not isinstance(facts, Mapping):
         raise WeightsError(f"{path_or_repo}: hyper_parameters is a {type(facts).__name__}, not names and values")

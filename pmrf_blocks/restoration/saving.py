@@ -117,6 +117,7 @@ class SavedPipeline(Pushed):
         cls: type[Loaded],
         path_or_repo: str | Path,
         *,
+        subfolder: str = "",
         variant: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -131,6 +132,7 @@ class SavedPipeline(Pushed):
         """
         restorer = load_restorer(
             path_or_repo,
+            subfolder=subfolder,
             variant=variant,
             revision=revision,
             token=token,

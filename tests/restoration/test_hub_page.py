@@ -28,15 +28,22 @@ def test_the_page_runs_as_written(tmp_path, monkeypatch):
     latent_pmrf(steps=7).push_to_hub("you/restorer", revision="v1.0")
     model.push_to_hub("you/unpublished", private=True, token=TOKEN)
     vae().push_to_hub("you/autoencoder")
+    both = hub.folder / "hub/you/both/main"
+    model.save_pretrained(both)
+    latent_pmrf(steps=9).save_pretrained(both / "pixel", shared=("estimator",))
     diffusers = seeded(SDVAE, latent_channels=4, norm_groups=4, channels=(8,), blocks_per_level=1)
     save_diffusers(diffusers, hub.folder / "hub/stabilityai/stable-diffusion-xl-base-1.0/main/vae")
     scope = {"images": torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     for block in blocks[:-2]:
         exec(compile(block, str(PAGE), "exec"), scope)
     assert type(scope["autoencoder"]) is SDVAE
     assert scope["restorer"].steps == 7  # of the revision
+    assert scope["pixel"].steps == 9
+    assert torch.equal(
+        scope["estimator"].state_dict()["conv_out.weight"], model.estimator.state_dict()["conv_out.weight"]
+    )
     for block in blocks[-2:]:
         exec(compile(block, str(PAGE), "exec"), scope)
     assert "license: mit" in (tmp_path / "carded/README.md").read_text()

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=named,
         metavar="NAME=FILE",
-        help="a published weight file, or REPO_ID:FILE of the Hugging Face hub; may be repeated",
+        help="a published weight file, or OWNER/NAME[@REVISION]:FILE of the Hugging Face hub; may be repeated",
     )
     parser.add_argument(
         "--statistics",

@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default="bundled",
         metavar="MODEL",
-        help="'bundled', a model's or a run's folder, a published PMRF's file, or a hub id (default: bundled)",
+        help="'bundled', a model's or a run's folder, a published PMRF's file, or a hub id, OWNER/NAME or "
+        "OWNER/NAME@REVISION (default: bundled)",
     )
     parser.add_argument(
         "--format",

@@ -29,9 +29,11 @@ class Common:
     val_fd_efficientnet_lite0, a stand-in that needs no download."""
     estimator: str | None = None
     """A finished posterior-mean estimator: DifFace's .pth file, that of any network that spandrel reads, a folder, a
-    hub id, or 'bundled', the one that ships (at the smaller scales). Trained here when not given."""
+    hub id (OWNER/NAME[@REVISION][:FOLDER]), or 'bundled', the one that ships (at the smaller scales). Trained here when
+    not given."""
     autoencoder: str | None = None
-    """A finished autoencoder for latent flows: a folder or hub id in diffusers layout, or 'bundled'."""
+    """A finished autoencoder for latent flows: a folder or hub id in diffusers layout (OWNER/NAME[@REVISION][:FOLDER]),
+    or 'bundled'."""
     device: str | None = None
     """'cpu', 'cuda', ...; the fastest there is when not given."""
     threads: int | None = None
@@ -62,7 +64,8 @@ class StageArguments(Common):
     """Train this part alone (autoencoder, estimator, flow, ...): parts can be trained side by side. What it builds on
     must be finished."""
     start: str | None = None
-    """A pipeline ('bundled', a folder or a hub id): parts that RUNS lacks are taken from it, not trained."""
+    """A pipeline ('bundled', a folder or a hub id, OWNER/NAME[@REVISION]): parts that RUNS lacks are taken from it, not
+    trained."""
     weights: Path | None = None
     """Where the finished pipeline goes; the folder 'pipeline' of its run when not given."""
     seed: int = 0

@@ -61,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default="bundled",
         metavar="MODEL",
-        help="'bundled', a model's or a run's folder, a published PMRF's file, or a hub id (default: bundled)",
+        help="'bundled', a model's or a run's folder, a published PMRF's file, or a hub id, OWNER/NAME or "
+        "OWNER/NAME@REVISION (default: bundled)",
     )
     model.add_argument(
         "--weight",
