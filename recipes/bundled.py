@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.estimators import UNet
-from pmrf_blocks.experiments import Autoencoder, Decoder, Estimator, Flow, Images, Net, Release, launch
+from pmrf_blocks.experiments import Autoencoder, Decoder, Estimator, Flow, Images, Net, Release, launch, reflow
 from pmrf_blocks.training import TrainConfig
 from pmrf_blocks.transformers import HourglassTransformer, Level
 
@@ -21,10 +21,8 @@ from pmrf_blocks.transformers import HourglassTransformer, Level
 def paper() -> Release:
     """The configuration whose weights are in the package."""
     held_out = Images("faces256/val", 128, held_out=True)
-    train = TrainConfig(
-        steps=6000, batch_size=16, lr=4e-4, schedule="cosine", final_lr=1e-6, warmup_steps=200, ema=0.999,
-        weight_decay=0.01,
-    )  # fmt: skip
+    train = TrainConfig(steps=6000, batch_size=16, lr=4e-4, schedule="cosine", final_lr=1e-6, warmup_steps=200,
+                        ema=0.999, weight_decay=0.01)  # fmt: skip
     autoencoder = Autoencoder(
         network=Net(SimVAE, 32, channels=(32, 64, 128, 160), blocks_per_level=1, middle_blocks=2),
         images=(Images("faces256/train", 128, crop=64, flip=True), Images("photos", 192, crop=64, flip=True)),
@@ -43,20 +41,21 @@ def paper() -> Release:
     degraded = replace(shaken, folder="faces256/train+photo-faces", degradations=32)
     long = replace(fit, batch_size=128, lr=6e-4, warmup_steps=300, precision="bf16")
     train = replace(fit, steps=3000, betas=(0.9, 0.95), weight_decay=0.01, final_lr=1e-5)
-    flow = Flow(
+    teacher = Flow(
         velocity=Net(
             HourglassTransformer, in_channels=32, patch_size=1, depthwise=True, cosine=False, mapping_width=128,
             # At 16x16 a 7x7 window costs a CPU as much as the rest of the layer: convolutions mix there.
             levels=(Level(192, 3, attention="none"), Level(256, 4, attention="global")),
         ),
-        images=degraded,
-        validation=held_out,
+        images=degraded, validation=held_out,
         train=replace(train, steps=6500, batch_size=128, warmup_steps=300, precision="bf16"),  # stopped at step 5,474
         groups="k-diffusion",  # the mapping network at a third of the rate; weight decay on projections alone
-        autoencoder=autoencoder,
-        estimator=replace(mean, images=degraded, train=long),
-        source_noise=0.025,
-        pair_rounds=1,
+        autoencoder=autoencoder, estimator=replace(mean, images=degraded, train=long), source_noise=0.025, pair_rounds=1,
+    )  # fmt: skip
+    # Straightened, from the means of the estimator that ships: one step does what the teacher needs 25 for.
+    flow = reflow(
+        teacher, estimator=mean, images=replace(shaken, folder="faces256/train+photo-faces"), pair_rounds=2,
+        train=replace(train, steps=500, batch_size=32, lr=3e-4, warmup_steps=20, ema=0.99, validate_every=500),
     )  # fmt: skip
     pixel = Flow(
         velocity=Net(
@@ -66,7 +65,7 @@ def paper() -> Release:
         images=shaken, validation=held_out, train=train,
         groups="k-diffusion", estimator=mean, source_noise=0.1,
     )  # fmt: skip
-    return Release(flow, decoder, pixel, mean=mean)
+    return Release(flow, decoder, pixel, steps=1, mean=mean)
 
 
 small = paper
@@ -89,11 +88,12 @@ def debug() -> Release:
     other = replace(estimator, train=replace(short, seed=1))
     latent = Net(HourglassTransformer, in_channels=4, patch_size=1, cosine=False, depthwise=True, mapping_width=32,
                  levels=levels)  # fmt: skip
-    flow = Flow(latent, faces, held_out, short, autoencoder, other, groups="k-diffusion", source_noise=0.025,
-                pair_rounds=1, pair_caches=2)  # fmt: skip
+    teacher = Flow(latent, faces, held_out, short, autoencoder, other, groups="k-diffusion", source_noise=0.025,
+                   pair_rounds=1, pair_caches=2)  # fmt: skip
+    flow = reflow(teacher, estimator=estimator, pair_caches=1, teacher_steps=2)
     pixels = Net(HourglassTransformer, in_channels=3, patch_size=4, mapping_width=32, levels=levels)
     pixel = Flow(pixels, faces, held_out, short, None, estimator, groups="k-diffusion", source_noise=0.1)
-    return Release(flow, Decoder(autoencoder, short, perceptual="none"), pixel, mean=estimator)
+    return Release(flow, Decoder(autoencoder, short, perceptual="none"), pixel, steps=1, mean=estimator)
 
 
 if __name__ == "__main__":

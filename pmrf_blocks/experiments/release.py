@@ -41,7 +41,7 @@ def write_pipelines(stage: Flow | Release, place: Place, folder: Path) -> None:
         flow = replace(stage.flow, estimator=stage.mean or stage.flow.estimator)
         pipeline = pipeline_of(flow, place, velocity=velocity, autoencoder=trained(stage.decoder, place))
         pixel = trained(stage.pixel, place)
-        pipeline.steps = pixel.steps = stage.steps
+        pipeline.steps = stage.steps
         networks = {**networks_of(pipeline), "pixel velocity": pixel.velocity}
     parts = stage_parts(stage)
     read = [images for part in parts.values() for images in images_of(part)]

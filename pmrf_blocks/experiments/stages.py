@@ -262,9 +262,10 @@ def reflow(teacher: Flow, **changes: Any) -> Reflow:
 
 @dataclass(frozen=True)
 class Release:
-    """A model to give away: Latent-PMRF, whose images another decoder draws, and PMRF in pixels for comparison; both
-    restore in `steps` Euler steps where they are not told. `mean` is the estimator that Latent-PMRF ships with and
-    restores from, where that is not the one that its flow was trained on; PMRF shares it.
+    """A model to give away: Latent-PMRF, whose images another decoder draws, and PMRF in pixels for comparison. Where
+    they are not told, Latent-PMRF restores in `steps` Euler steps and PMRF in its class's 25. `mean` is the estimator
+    that Latent-PMRF ships with and restores from, where that is not the one that its flow was trained on; PMRF shares
+    it.
 
     Examples:
         >>> from pmrf_blocks.training import TrainConfig

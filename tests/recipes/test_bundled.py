@@ -44,10 +44,11 @@ def test_debug_twin_trains_and_assembles(run, image_folders, tmp_path):
         for path in tmp_path.glob(f"{stage}-*/stats.jsonl"):
             lines = [json.loads(line) for line in path.read_text().splitlines()]
             assert lines[-1]["step"] == 4
-    assert len(list(tmp_path.glob("*/stats.jsonl"))) == 6  # with the estimator that the flow is trained on
+    assert len(list(tmp_path.glob("*/stats.jsonl"))) == 7  # with the teacher and the estimator that it is trained on
     latent, pixel = (load_restorer(folder / name) for name in ("", "pixel"))
     assert isinstance(latent, LatentPMRF)
     assert isinstance(pixel, PMRF)
+    assert (latent.steps, pixel.steps) == (1, 25)
     assert not (folder / "pixel" / "estimator").exists()
     y = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(latent.estimator(y), pixel.estimator(y))
@@ -99,7 +100,7 @@ def test_debug_twin_keeps_what_is_not_size():
         for one in (whole, twin)
     ]
     assert kept[0] == kept[1]
-    assert kept[0][-1] == ["autoencoder", "decoder", "mean", "estimator", "pixel", "flow"]
+    assert kept[0][-1] == ["autoencoder", "decoder", "mean", "estimator", "pixel", "teacher", "flow"]
 
 
 def test_results_state_what_does_not_hold():
