@@ -38,8 +38,8 @@ comparison. `pmrf-blocks restore` and `LatentPMRF.from_pretrained("bundled")` ta
 ## What it is for
 
 Trying the toolkit, restoring small aligned face crops (blur, noise, low resolution, JPEG), and tests. It was trained
-for a few CPU hours, its flow for minutes of an accelerator, on a few thousand synthetic faces: it is no match for
-models trained on FFHQ, and details that it adds are invented. Do not identify people by them.
+for a few CPU hours, its flow's teacher for minutes of an accelerator, on a few thousand synthetic faces: it is no match
+for models trained on FFHQ, and details that it adds are invented. Do not identify people by them.
 `--posterior-mean-only` gives the estimate of least error.
 
 ## Data and licences
@@ -56,10 +56,13 @@ the MIT licence, as the code is.
 ## Recipe, steps, hours, hardware
 
 `python -m recipes.bundled --data DIR`, stage by stage. Hours are those of updates alone. Weights are stored in float16.
-`mean` is the estimator that ships. `estimator` is the one whose means the flow was trained from: the same network,
-trained on eight times as many images, which lowered its error on training faces and raised it on others by 0.15 dB
-(faces256/val) and 0.30 dB (faces256/test). The flow that learned from its sharper means does better on the other one's
-than a flow that was trained on these (the model before), and than itself after 150 more steps on them: it changes less.
+`mean` is the estimator that ships. `teacher` is a flow that restores in 25 steps; `flow`, which ships and takes one,
+was trained from the teacher's weights on where the teacher's paths end (reflow: Liu et al., 2023, section 2.2; 6 Heun
+steps of the teacher, from the means of the estimator that ships). `estimator` is the one whose means the teacher was
+trained from: the same network, trained on eight times as many images, which lowered its error on training faces and
+raised it on others by 0.15 dB (faces256/val) and 0.30 dB (faces256/test). The teacher that learned from its sharper
+means does better on the other one's than a flow that was trained on these, and than itself after 150 more steps on
+them: it changes less.
 """
 
 
