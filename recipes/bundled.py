@@ -47,10 +47,10 @@ def paper() -> Release:
             # At 16x16 a 7x7 window costs a CPU as much as the rest of the layer: convolutions mix there.
             levels=(Level(192, 3, attention="none"), Level(256, 4, attention="global")),
         ),
-        images=degraded, validation=held_out,
+        images=degraded, validation=held_out, source_noise=0.025, pair_rounds=1,
         train=replace(train, steps=6500, batch_size=128, warmup_steps=300, precision="bf16"),  # stopped at step 5,474
         groups="k-diffusion",  # the mapping network at a third of the rate; weight decay on projections alone
-        autoencoder=autoencoder, estimator=replace(mean, images=degraded, train=long), source_noise=0.025, pair_rounds=1,
+        autoencoder=autoencoder, estimator=replace(mean, images=degraded, train=long),
     )  # fmt: skip
     # Straightened, from the means of the estimator that ships: one step does what the teacher needs 25 for.
     flow = reflow(

