@@ -151,10 +151,10 @@ def markdown(result: dict[str, Any]) -> str:
         "FD and MMD are on EfficientNet-Lite0 features, an offline stand-in for Inception and DINOv2: compare them "
         "within this table only. FD is over the 64 principal components of the originals' features; MMD is unbiased, "
         "times 1000, with the originals' median distance as kernel width. MS-SSIM has four scales: the fifth needs "
-        "more than 160 pixels. Identity is the angle of dlib's embeddings, of the first degradation alone. The networks "
-        "that training saw "
-        "(EfficientNet-Lite1, perceptual loss of the autoencoder) are not those that measure. The linear map is that "
-        "of the 32 principal components of 8x8 patches of the training faces: a network below it is worth nothing.",
+        "more than 160 pixels. Identity is the angle of dlib's embeddings, of the first degradation alone. The "
+        "networks that training saw (EfficientNet-Lite1, perceptual loss of the autoencoder) are not those that "
+        "measure. The linear map is that of the 32 principal components of 8x8 patches of the training faces: a "
+        "network below it is worth nothing.",
         "",
         "## Goals",
         "",
@@ -189,8 +189,8 @@ def sweep_table(result: dict[str, Any]) -> list[str]:
         "## Steps",
         "",
         "Latent-PMRF, the first degradation seed. A row in bold has the fewest steps of its solver at which no score "
-        "is worse than after the most steps by more than the spread over degradation seeds in the table above; identity "
-        "has none.",
+        "is worse than after the most steps by more than the spread over degradation seeds in the table above; "
+        "identity has none.",
         "",
         f"| solver | steps | evaluations | {' | '.join(SCORES[name] for name in names)} | ms an image |",
         "|---|---|---|" + "---|" * (len(names) + 1),
