@@ -32,7 +32,19 @@ class DetectorUnavailable(RuntimeError):
 
 
 class Detector(Protocol):
-    """Finds faces between `smallest` and `largest` pixels in an image (3, H, W) in [0, 1], the best first."""
+    """Finds faces between `smallest` and `largest` pixels in an image (3, H, W) in [0, 1], the best first.
+
+    Examples:
+        >>> eyes_nose_mouth = torch.tensor([[0.35, 0.45], [0.65, 0.45], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]])
+        >>> class Centre:  # takes the middle of each picture for a face
+        ...     looks_again, smallest, largest, template = False, 1, 512, eyes_nose_mouth
+        ...     def __call__(self, image):
+        ...         side = min(image.shape[-2:]) / 2
+        ...         box = (side / 2, side / 2, 1.5 * side, 1.5 * side)
+        ...         return [Face(box, side / 2 + side * self.template, self.template, score=1.0)]
+        >>> find_faces(torch.rand(3, 64, 64), Centre())[0].side
+        32.0
+    """
 
     looks_again: bool
     smallest: int
@@ -46,6 +58,13 @@ def build_detector(name: str = "auto") -> Detector:
     """The detector called `name`: 'yunet', 'dlib', or 'auto', the first of the two that is at hand.
 
     Raises ValueError for another name, DetectorUnavailable where it cannot be had.
+
+    Examples:
+        >>> try:
+        ...     build_detector("retinaface")
+        ... except ValueError as error:
+        ...     print(error)
+        detector must be one of 'auto', 'yunet', 'dlib'; got 'retinaface'
     """
     if name not in DETECTORS:
         raise ValueError(f"detector must be one of {', '.join(map(repr, DETECTORS))}; got {name!r}")
@@ -89,6 +108,14 @@ def find_faces(image: Tensor, detector: Detector, *, smallest: float = 24) -> li
     Arguments:
         image: (3, H, W) in [0, 1].
         smallest: faces whose box's longer side is below this many pixels are left out.
+
+    Examples:
+        >>> class Nothing:
+        ...     looks_again, smallest, largest = False, 1, 512
+        ...     def __call__(self, image):
+        ...         return []
+        >>> find_faces(torch.rand(3, 64, 64), Nothing())  # a detector finds them: build_detector(), or one's own
+        []
     """
     candidates: list[Face] = []
     scale, last = 1.0, False
