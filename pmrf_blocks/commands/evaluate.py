@@ -15,11 +15,12 @@ from pmrf_blocks.commands.devices import choose_device
 from pmrf_blocks.commands.files import free_memory, in_one_line, is_lack_of_memory
 from pmrf_blocks.commands.targets import cannot_hold_files
 from pmrf_blocks.images import IMAGE_SUFFIXES, MAX_PIXELS, shown, write_whole
-from pmrf_blocks.metrics.evaluation import Evaluation, Evaluator
+from pmrf_blocks.metrics.evaluation import Evaluator
 from pmrf_blocks.metrics.image_sets import Reading, find_set
 from pmrf_blocks.metrics.protocols import Protocol, find_protocol
 from pmrf_blocks.metrics.registry import METRICS, check_metrics
 from pmrf_blocks.metrics.report import per_image, render
+from pmrf_blocks.metrics.scores import Evaluation
 from pmrf_blocks.metrics.statistics import Statistics
 
 INPUT = "input"  # the row of --degraded

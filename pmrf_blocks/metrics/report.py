@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pmrf_blocks.metrics.evaluation import Evaluation, Score
 from pmrf_blocks.metrics.registry import METRICS
+from pmrf_blocks.metrics.scores import Evaluation, Score
 
 FORMATS = ("table", "json", "csv", "markdown")
 DIGITS = {"psnr": 2, "psnr_y": 2, "fid": 2, "fd_dinov2": 2, "fd_efficientnet_lite0": 3, "deg": 2, "deg_dlib": 2}

@@ -26,6 +26,15 @@ class Statistics:
         protocol: name and hash of the protocol that prepared the images.
         moments: of all features.
         features: (N, D) float32 in the order of the images, or None where they were not kept.
+
+    Examples:
+        >>> import tempfile
+        >>> moments = Moments()
+        >>> moments.update(torch.rand(100, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Statistics("mine", "images", moments).save(f"{folder}/mine.npz")
+        ...     Statistics.load(path).moments.count
+        100
     """
 
     extractor: str
