@@ -12,7 +12,8 @@ dlib_faces.py          dlib's embedding and landmarks, stand-ins for ArcFace and
 networks/              Inception-v3, DINOv2, ArcFace and AWing, for their published weight files
 iqa.py                 LPIPS, DISTS, NIQE, CLIP-IQA, MUSIQ and Q-Align, of pyiqa
 protocols.py           named protocols, with a hash
-evaluation.py          folders measured under a protocol; image_sets.py reads them, report.py prints the scores of scores.py
+evaluation.py          folders measured under a protocol; image_sets.py reads them, report.py prints the scores
+scores.py              Score, Evaluation: what that gives
 statistics.py          reference statistics in a file
 bootstrap.py           confidence intervals
 torchmetrics_classes.py  the same as classes of torchmetrics, an optional package
