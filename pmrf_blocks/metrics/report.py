@@ -128,6 +128,7 @@ def _notes(evaluations: Sequence[Evaluation], settings: dict[str, Any]) -> list[
     """Protocol, intervals, stand-ins and what is not available, a line each."""
     metrics = list(evaluations[0].scores)
     notes = [f"protocol {evaluations[0].protocol}"]
+    notes += [f"reference of {name}: {told}" for name, told in settings.get("references", {}).items()]
     if any(score.interval for evaluation in evaluations for score in evaluation.scores.values()):
         notes.append(
             f"in brackets: 95 % bootstrap interval of the mean over images, {settings['resamples']} resamples, "
