@@ -28,7 +28,7 @@ def pipeline_of(settings: Settings) -> Pipeline:
         velocity = HourglassTransformer(
             in_channels=LATENT, levels=(Level(64, 1, "global"),), patch_size=1, mapping_width=32
         )
-        nn.init.normal_(velocity.patch_out.proj.weight, std=0.02)
+        nn.init.normal_(velocity.patch_out.get_parameter("proj.weight"), std=0.02)
         autoencoder = SimVAE(LATENT, channels=(16, 32), blocks_per_level=1, middle_blocks=1)
         return LatentPMRF(autoencoder=autoencoder, estimator=nn.Identity(), velocity=velocity, size=32).eval()
 

@@ -6,13 +6,15 @@ operations; norms, activations and everything else that is no product of matrice
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from typing import Any
 
+import torch
 import tyro
 
 from pmrf_blocks.commands.arguments.recipe import StageArguments
-from pmrf_blocks.experiments.costs import forward_flops, vgg19
+from pmrf_blocks.experiments.costs import forward_flops, size_of, vgg19
 from pmrf_blocks.experiments.launch import chosen, planned
 from recipes import elir, figure3_convergence, latent_pmrf, pmrf, posterior_mean, sd_vae, sim_vae
 
@@ -27,6 +29,12 @@ encoder at 512x512 as well: `--pair-rounds` computes them beforehand. PMRF*, "un
 has as many updates of as large batches, not as many operations.
 """
 
+LAYERS = {
+    "merge": ("linear", "conv"),
+    "split": ("linear", "conv"),
+    "patches": ("linear", "conv"),
+    "bias": (False, True),
+}
 LINE = "python -m recipes.latent_pmrf --plan h100 --processes 8 --pair-rounds 4"
 PLAN = f"""## What a training will cost: --plan
 
@@ -41,6 +49,17 @@ prints: Latent-PMRF on eight H100, its flow on four degradations of each image t
 ones at every step it takes what stands in the table above). Images are counted below `--data`; where they are not
 there, FFHQ is taken to have the 70,000 that its authors state.
 """
+
+SEARCH = """## Which network has 151.2 M parameters
+
+Table 4 prints 151.2 M for Latent-PMRF's velocity; neither paper nor release says of which layers. These are all that
+`HourglassTransformer` has between the levels and at its ends, on the widths above, nearest first; the recipe's is in
+bold. `velocity.changed(merge="conv", bias=True)` takes another. What is left of the difference is in widths that are
+not published either: `latent_pmrf_hdit(levels=..., mapping_width=..., bias=...)` on torch's meta device counts others.
+`zero_output` changes no number.
+
+| down (`merge`) | up (`split`) | pixels (`patches`) | `bias` | parameters | beside 151.2 M |
+|---|---|---|---|--:|--:|"""
 
 # Parameters as printed, by the names of the table.
 PUBLISHED = {
@@ -96,6 +115,23 @@ def cost_lines() -> list[str]:
         lines.append(f"| {name} | {passes} | {each} | {batch * steps * flops / 1e18:,.0f} |")
     note = "EFLOP are 10^18. A device that keeps up 200 TFLOP a second does 17.3 EFLOP a day. Counted, not run."
     return [*lines, "", note]
+
+
+def search_section() -> list[str]:
+    """Parameters of Latent-PMRF's velocity with each choice of its layers, nearest to the paper's first."""
+    velocity, goal = latent_pmrf.paper().velocity, 151.2e6
+    own = [velocity.arguments[name] for name in LAYERS]
+    found = []
+    for chosen_layers in itertools.product(*LAYERS.values()):
+        with torch.device("meta"):
+            network = velocity.changed(**dict(zip(LAYERS, chosen_layers))).build(0)
+        found.append((size_of(network), list(chosen_layers)))
+    lines = [SEARCH]
+    for parameters, layers in sorted(found, key=lambda one: abs(one[0] - goal)):
+        mark = "**" if layers == own else ""
+        cells = [*(f"{mark}{layer}{mark}" for layer in layers), f"{mark}{parameters:,}{mark}"]
+        lines.append(f"| {' | '.join(cells)} | {parameters / goal - 1:+.2%} |")
+    return lines
 
 
 def plan_section() -> list[str]:

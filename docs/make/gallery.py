@@ -162,7 +162,7 @@ def main(output: Path = Path("docs")) -> None:
     text = [HEAD, "## Degradations", ""]
     rows = strengths(image)
     save_picture(comparison([row for _, row in rows], tile=TILE), folder / "degradations.jpg")
-    text += ["![Ten degradations at five strengths](gallery/degradations.jpg)", "", "From top to bottom:", ""]
+    text += ["![Every degradation at five strengths](gallery/degradations.jpg)", "", "From top to bottom:", ""]
     text += [f"{number}. {title}" for number, (title, _) in enumerate(rows, 1)]
     ends: Row = [("degraded", y), ("original", image)]
     for name, title, words, shown in (

@@ -20,7 +20,7 @@ from typing import Any
 
 import tyro
 
-from docs.make.costs import cost_lines, plan_section
+from docs.make.costs import cost_lines, plan_section, search_section
 from pmrf_blocks.data.published_sets import PUBLISHED_SETS
 from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.experiments import Net
@@ -246,7 +246,7 @@ def markdown() -> str:
         text += [f"## {section}", "", "| setting | paper | release | ours | set by | another value |",
                  "|---|---|---|---|---|---|"]  # fmt: skip
         text += [*map(row, settings), ""]
-    return "\n".join([*text, *cost_lines(), "", *plan_section()]) + "\n"
+    return "\n".join([*text, *search_section(), "", *cost_lines(), "", *plan_section()]) + "\n"
 
 
 def main() -> None:

@@ -26,7 +26,15 @@ AXES = {"images": "images seen", "steps": "steps", "hours": "hours of training"}
 
 
 class StatsError(ValueError):
-    """Stats that are missing, damaged or lack the score; the message names the file."""
+    """Stats that are missing, damaged or lack the score; the message names the file.
+
+    Examples:
+        >>> try:
+        ...     read_stats("no-such-run")
+        ... except StatsError as error:
+        ...     print(error)
+        no-such-run cannot be read: No such file or directory
+    """
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,15 @@ from typing import Any
 
 
 class EvaluationError(ValueError):
-    """A file that holds no evaluation; the message names it."""
+    """A file that holds no evaluation; the message names it.
+
+    Examples:
+        >>> try:
+        ...     read_evaluations("no-such-file.json")
+        ... except EvaluationError as error:
+        ...     print(error)
+        no such file: no-such-file.json
+    """
 
 
 @dataclass(frozen=True)

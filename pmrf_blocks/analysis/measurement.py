@@ -82,10 +82,11 @@ class Measurement:
 
 @dataclass
 class Results:
-    """Measurements by (part, label) and seed; why a row could not be trained."""
+    """Measurements by (part, label) and seed; why a row could not be trained; by label what a restoration takes."""
 
     measured: dict[tuple[str, str], dict[int, Measurement]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    runtimes: dict[str, Any] = field(default_factory=dict)
 
     def values(self, part: str, label: str, score: str) -> list[float]:
         found = self.measured.get((part, label), {}).values()

@@ -41,7 +41,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
 def xformers_missing() -> str | None:
     """Why global attention cannot go through xformers here, or None. Probed once."""
     if find_spec("xformers") is None:
-        return "the package xformers is not installed (pip install xformers)"
+        return "the package xformers is not installed (pip install pmrf-blocks[xformers])"
     if not torch.cuda.is_available():
         return "xformers has kernels for CUDA alone"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,11 +16,12 @@ from pmrf_blocks.commands.devices import choose_device
 from pmrf_blocks.commands.files import free_memory, in_one_line, is_lack_of_memory
 from pmrf_blocks.commands.targets import cannot_hold_files
 from pmrf_blocks.images import IMAGE_SUFFIXES, MAX_PIXELS, shown, write_whole
-from pmrf_blocks.metrics.evaluation import Evaluation, Evaluator
+from pmrf_blocks.metrics.evaluation import Evaluator
 from pmrf_blocks.metrics.image_sets import Reading, find_set
 from pmrf_blocks.metrics.protocols import Protocol, find_protocol
 from pmrf_blocks.metrics.registry import METRICS, check_metrics
 from pmrf_blocks.metrics.report import per_image, render
+from pmrf_blocks.metrics.scores import Evaluation
 from pmrf_blocks.metrics.statistics import Statistics
 
 INPUT = "input"  # the row of --degraded
@@ -47,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if arguments.save_statistics is not None and not evaluator.extractors:
             raise ValueError("--save-statistics: no distance of distributions is measured, so there are none")
+        if arguments.statistics_name is not None and arguments.save_statistics is None:
+            raise ValueError("--statistics-name is for --save-statistics")
         rows = _rows(arguments)
         evaluator.check(*rows.values())
         evaluations = _measure(evaluator, rows)
@@ -57,13 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
         "resamples": arguments.bootstrap,
         "seed": arguments.seed,
         "versions": {"pmrf_blocks": pmrf_blocks.__version__, "torch": torch.__version__},
+        "references": {name: str(_named(own, arguments)) for name, own in evaluator.reference_statistics.items()},
     }
     text = render(evaluations, arguments.format, settings)
     whole = _write(arguments.output, text)
     if arguments.per_image is not None:
         whole &= _write(arguments.per_image, per_image(evaluations, arguments.per_image.suffix[1:]))
     if arguments.save_statistics is not None:
-        whole &= _save_statistics(evaluator, arguments.save_statistics)
+        whole &= _save_statistics(evaluator, arguments)
     lacking = any(score.value is None for evaluation in evaluations for score in evaluation.scores.values())
     return 0 if whole and not lacking else 1
 
@@ -123,11 +128,18 @@ def _measure_once(evaluator: Evaluator, rows: dict[str, Path]) -> list[Evaluatio
     return evaluations
 
 
-def _save_statistics(evaluator: Evaluator, folder: Path) -> bool:
+def _named(statistics: Statistics, arguments: argparse.Namespace) -> Statistics:
+    """With the name that was asked for, its own, or that of the reference's folder."""
+    folder = "" if arguments.reference is None else Path(os.path.realpath(arguments.reference)).name
+    return replace(statistics, name=arguments.statistics_name or statistics.name or folder)
+
+
+def _save_statistics(evaluator: Evaluator, arguments: argparse.Namespace) -> bool:
     """Whether all of them were saved; what was not is said on stderr."""
     for name in evaluator.extractors:
         try:
-            print(evaluator.statistics(name).save(folder / f"{name}.npz"), file=sys.stderr)
+            own = _named(evaluator.statistics(name), arguments)
+            print(f"{own.save(arguments.save_statistics / f'{name}.npz')}: {own}", file=sys.stderr)
         except (ValueError, OSError) as error:
             print(f"pmrf-blocks evaluate: cannot save the statistics of {name}: {error}", file=sys.stderr)
             return False

@@ -24,7 +24,15 @@ LOGGER = logging.getLogger(__name__)
 
 
 class SampleKey(NamedTuple):
-    """Which image, and the seed of its random crop and flip."""
+    """Which image, and the seed of its random crop and flip.
+
+    Examples:
+        >>> from PIL import Image
+        >>> image = MapImages([Image.linear_gradient("L")], crop=8)
+        >>> one, other = image[SampleKey(0, seed=1)], image[SampleKey(0, seed=2)]
+        >>> torch.equal(one, other), torch.equal(one, image[SampleKey(0, seed=1)])  # the seed alone decides the crop
+        (False, True)
+    """
 
     image: int
     seed: int
@@ -36,6 +44,15 @@ def find_images(*folders: str | Path, recursive: bool = True) -> list[Path]:
     With `recursive` those of the folders inside are taken too; linked folders are followed once. Hidden files are
     never taken. What else is passed over is logged in one line a folder. A .txt file instead of a folder lists images,
     one a line, relative to its own place; their order is kept.
+
+    Examples:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("b.png", "a.jpg"):
+        ...         Image.new("RGB", (8, 8)).save(f"{folder}/{name}")
+        ...     [path.name for path in find_images(folder)]
+        ['a.jpg', 'b.png']
     """
     paths: list[Path] = []
     for folder in map(Path, folders):
@@ -84,6 +101,15 @@ class ImageDataset(Dataset[Tensor]):
 
     Items are addressed by SampleKey(image, seed), so that crop and flip are functions of the seed alone, in any
     worker process; a plain index is read with seed 0.
+
+    Examples:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (60, 40), (255, 0, 0)).save(f"{folder}/a.png")
+        ...     image = ImageDataset(find_images(folder), size=32)[0]  # the centre square
+        >>> image.shape, image.dtype, image[:, 0, 0].tolist()
+        (torch.Size([3, 32, 32]), torch.uint8, [255, 0, 0])
     """
 
     def __init__(

@@ -33,6 +33,14 @@ class IterableImages(IterableDataset[Tensor]):
     One process reads, whatever `workers` is (0: the training process). For more readers, give it a loader that has a
     state, such as torchdata's StatefulDataLoader(source, batch_size=None, num_workers=8), and `workers` 0.
     DataError for what is no iterable, and, which says its number, for an item without an image.
+
+    Examples:
+        >>> from PIL import Image
+        >>> def stream():
+        ...     for brightness in (0, 100, 200):
+        ...         yield {"image": Image.new("L", (40, 40), brightness), "caption": "a wall"}
+        >>> [int(image.max()) for image in IterableImages(stream, size=32)]
+        [0, 100, 200]
     """
 
     def __init__(

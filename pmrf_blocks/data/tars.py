@@ -40,6 +40,17 @@ class TarImages(ImageDataset):
     Images are known by their suffix; hidden files and others, such as captions, are passed over. DataError where a tar
     is missing, compressed (its files cannot be reached singly), cut short, or where there are no images at all. The
     images of addresses are not looked at before the first step: that would fetch all of them.
+
+    Examples:
+        >>> import tarfile, tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (40, 40)).save(f"{folder}/0001.png")
+        ...     with tarfile.open(f"{folder}/shard-0000.tar", "w") as tar:
+        ...         tar.add(f"{folder}/0001.png", "0001.png")
+        ...     images = TarImages([f"{folder}/shard-0000.tar"], size=32)
+        ...     images[0].shape, len(images)
+        (torch.Size([3, 32, 32]), 1)
     """
 
     def __init__(

@@ -22,6 +22,15 @@ class ControlledDegradation(DegradationModule):
 
     Arguments:
         sigma: standard deviation of the noise, on the scale of [0, 1].
+
+    Examples:
+        >>> class Mirrored(ControlledDegradation):
+        ...     def observe(self, x, parameters):
+        ...         return x.flip(-1)
+        >>> x = torch.rand(1, 3, 8, 8)
+        >>> degraded, target = Mirrored(sigma=0.0)(x, generator=torch.Generator().manual_seed(0))
+        >>> torch.equal(degraded, x.flip(-1)), torch.equal(target, x)
+        (True, True)
     """
 
     def __init__(self, sigma: float) -> None:

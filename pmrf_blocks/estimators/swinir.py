@@ -128,6 +128,13 @@ def load_swinir_weights(model: SwinIR, weights: str | Path | Mapping[str, Any], 
     `weights` is a file (read with weights_only=True) or its content: the weights bare, or under 'params_ema',
     'params' or 'state_dict'; there also under 'model.', as PMRF trains its estimators, whose torch-ema averages are
     taken unless `ema` is False. WeightsError lists keys that are missing, unexpected or of another shape.
+
+    Examples:
+        >>> settings = {"embed_dim": 12, "depths": (1,), "num_heads": (2,)}
+        >>> trained, model = SwinIR(**settings), SwinIR(**settings)
+        >>> model = load_swinir_weights(model, {"params_ema": trained.state_dict()})
+        >>> all(torch.equal(a, b) for a, b in zip(model.parameters(), trained.parameters()))
+        True
     """
     source = str(weights) if isinstance(weights, (str, Path)) else "the state dict"
     content = weights if isinstance(weights, Mapping) else read_checkpoint(weights)

@@ -21,6 +21,7 @@ NEUTRAL = frozenset({
 
 # Settings that came later are not told at these values: runs that were finished before are found again.
 UNTOLD = {"degraded": None, "horizon": None, "sample": False}
+UNTOLD_ARGUMENTS = {"merge": "linear", "patches": "linear", "bias": False, "zero_output": True}  # of networks
 
 
 def describe(value: Any) -> Any:
@@ -34,7 +35,8 @@ def describe(value: Any) -> Any:
         64
     """
     if isinstance(value, Net):
-        told = {name: own for name, own in value.arguments.items() if name not in getattr(value.kind, "RUNTIME", ())}
+        left = getattr(value.kind, "RUNTIME", ())
+        told = {name: own for name, own in value.arguments.items() if name not in left and argument_tells(name, own)}
         return {**origin(value.kind), **describe(told)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         told = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -54,6 +56,12 @@ def describe(value: Any) -> Any:
 
 def tells(name: str, value: Any) -> bool:
     return name not in NEUTRAL and not (name in UNTOLD and value == UNTOLD[name])
+
+
+def argument_tells(name: str, value: Any) -> bool:
+    return not (
+        name in UNTOLD_ARGUMENTS and type(value) is type(UNTOLD_ARGUMENTS[name]) and value == UNTOLD_ARGUMENTS[name]
+    )
 
 
 def origin(kind: Any) -> dict[str, str]:

@@ -21,7 +21,7 @@ from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.curves import Figure, run_figure, run_starts, write_figure
 from pmrf_blocks.experiments.evaluation import FaceSet
 from pmrf_blocks.experiments.fitting import finished, trained
-from pmrf_blocks.experiments.pages import Made, claim_lines, part_table, write_page
+from pmrf_blocks.experiments.pages import Made, claim_lines, part_table, runtime_table, write_page
 from pmrf_blocks.experiments.parts import stage_parts, with_seed
 from pmrf_blocks.experiments.place import Place
 from pmrf_blocks.experiments.plan import find_device, plan, plan_lines, plan_record
@@ -143,6 +143,8 @@ def make_table(table: Table, arguments: TableArguments, name: str) -> Path:
         return place.runs
     for part in table.parts:
         print(PARTS[part], *part_table(part, table.rows, results), "", sep="\n")
+    if table.runtime:
+        print("What a restoration takes", *runtime_table(table.rows, results), "", sep="\n")
     print(*claim_lines(table, results, faces, made.scale), "", sep="\n")
     return write_page(table, results, faces, made)
 

@@ -103,6 +103,26 @@ def score_cells(spreads: Mapping[str, tuple[float, float, int] | None]) -> list[
     return [seeds, *cells]
 
 
+def runtime_table(rows: Sequence[Row], results: Results) -> list[str]:
+    """What a restoration takes, ours and the paper's; empty where nothing is known of either."""
+    theirs = list(dict.fromkeys(label for row in rows for label in row.paper.get("runtime", {})))
+    own = list(results.runtimes.values())
+    heads = ["seconds an image", "parameters, M"] if own else []
+    heads += [f"paper: {label}" for label in theirs]
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    for row in rows:
+        found, told = results.runtimes.get(row.label), row.paper.get("runtime", {})
+        cells = ["", ""] if found is None else [f"{found.seconds:.4g}", found.parameters]
+        cells = [*(cells if own else []), *(f"{told[label]:g}" if label in told else "" for label in theirs)]
+        if found or told:
+            lines.append(f"| {' | '.join([row.label, *cells])} |")
+    if own:
+        first = own[0]
+        about = f"Seconds: the median of {first.calls} restorations of one {first.side}x{first.side} image"
+        lines += ["", f"{about} on {first.device}, warm and synchronised. Parameters: trained + frozen."]
+    return lines if heads else []
+
+
 def claim_lines(table: Table, results: Results, faces: FaceSet, scale: str) -> list[str]:
     """Each claim with the verdict on it."""
     if scale == "debug":
@@ -152,6 +172,8 @@ def markdown(table: Table, results: Results, faces: FaceSet, made: Made) -> str:
         text += ["Trained here:", "", *(f"- {kind}" for kind in kinds), ""]
     for part in table.parts:
         text += [f"## {PARTS[part]}", "", *part_table(part, table.rows, results), ""]
+    takes = runtime_table(table.rows, results) if table.runtime else []
+    text += ["## What a restoration takes", "", *takes, ""] if takes else []
     text += [*notes(faces.reference.further), "", "## Do the paper's claims show at this scale?", ""]
     text += [*claim_lines(table, results, faces, made.scale), ""]
     missing = missing_lines(table, results)
@@ -206,6 +228,7 @@ def record(table: Table, results: Results, faces: FaceSet, made: Made) -> dict[s
         "torch": torch.__version__,
         "measured_by": faces.reference.further.identities if faces.reference.further else {},
         "scores": scores,
+        "runtimes": {label: vars(own) for label, own in results.runtimes.items()},
         "errors": results.errors,
         "paper": {row.label: row.paper for row in table.rows},
         "claims": {claim.text: verdict for claim, verdict in zip(table.claims, said)},

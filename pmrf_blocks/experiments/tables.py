@@ -13,13 +13,14 @@ from torch import Tensor
 
 from pmrf_blocks.analysis.measurement import Measurement, Results
 from pmrf_blocks.analysis.verdicts import Claim
-from pmrf_blocks.experiments.config import stage_name
+from pmrf_blocks.experiments.config import config_hash, stage_name
 from pmrf_blocks.experiments.evaluation import FaceSet, reconstruct, start_of
 from pmrf_blocks.experiments.fitting import pipeline_of, trained
 from pmrf_blocks.experiments.image_sets import Images
 from pmrf_blocks.experiments.networks import Net
 from pmrf_blocks.experiments.parts import with_seed
 from pmrf_blocks.experiments.place import Place
+from pmrf_blocks.experiments.runtime import Runtime, device_name, load_runtime, measure_runtime, save_runtime
 from pmrf_blocks.experiments.stages import Autoencoder, Estimator, Flow
 from pmrf_blocks.restoration import PosteriorMean
 from pmrf_blocks.restoration.held_out import BATCH, restore_held_out
@@ -38,7 +39,7 @@ class Row:
     """One line of a table. `stage` is measured: an autoencoder's reconstructions, an estimator's or a flow's
     restorations (a flow's autoencoder too); None has the paper's numbers alone, and `note` says why.
 
-    `paper` holds these: {part: {label of the column: number}}.
+    `paper` holds these: {part: {label of the column: number}}, with 'runtime' as one more part.
 
     Examples:
         >>> row = Row("SwinIR", None, paper={"restoration": {"PSNR": 26.0}}, note="its weights are not at hand")
@@ -54,7 +55,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`name` is that of the page; `faces` are measured on; `parts` are those of PARTS that it shows.
+    """`name` is that of the page; `faces` are measured on; `parts` are those of PARTS that it shows. `runtime`: measure
+    what a restoration takes, too.
 
     Examples:
         >>> rows = tuple(Row(label, None, note="not trained here") for label in ("ours", "theirs"))
@@ -70,6 +72,7 @@ class Table:
     faces: Images
     parts: tuple[str, ...] = ("reconstruction", "restoration")
     about: str = ""
+    runtime: bool = False
 
 
 def with_methods(table: Table, methods: Sequence[str]) -> Table:
@@ -119,8 +122,11 @@ def run_table(
                 except TrainingError as error:
                     results.errors[row.label] = f"seed {seed}: {error}"
                     continue
-                if found is not None:
-                    results.measured.setdefault((part, row.label), {})[seed] = found
+                if found is None:
+                    continue
+                results.measured.setdefault((part, row.label), {})[seed] = found
+                if table.runtime and part == "restoration" and row.label not in results.runtimes:
+                    results.runtimes[row.label] = runtime(stage, place, faces)
     return results
 
 
@@ -152,6 +158,21 @@ def measure(part: str, stage: Any, place: Place, faces: FaceSet, save_images: bo
     return faces.measured(path, lambda: outputs(part, stage, place, faces), save_images=save_images)
 
 
+def runtime(stage: Any, place: Place, faces: FaceSet) -> Runtime:
+    """What a restoration takes on faces of this size on this device; measured once and read ever after."""
+    side = faces.clean.shape[-1]
+    path = place.runs / "results" / f"runtime-{stage_name(stage)}-{config_hash((side, device_name(faces.device)))}.json"
+    if not path.exists():
+        save_runtime(measure_runtime(restorer(stage, place).to(faces.device), side, faces.device), path)
+    return load_runtime(path)
+
+
+def restorer(stage: Any, place: Place) -> Any:
+    """What restores with a trained estimator or flow."""
+    found = trained(stage, place)
+    return PosteriorMean(estimator=found, size=stage.images.size) if isinstance(stage, Estimator) else found
+
+
 def outputs(part: str, stage: Any, place: Place, faces: FaceSet) -> Iterator[tuple[Tensor, Tensor]]:
     """(images, their targets) of a stage, both (B, 3, H, W) in [0, 1], batch by batch."""
     if part == "reconstruction":
@@ -164,10 +185,7 @@ def outputs(part: str, stage: Any, place: Place, faces: FaceSet) -> Iterator[tup
         for _, degraded, target in faces.degraded(stage.degradation):
             yield start_of(pipeline, degraded, faces.device), target
         return
-    pipeline = trained(stage, place)
-    if isinstance(stage, Estimator):
-        pipeline = PosteriorMean(estimator=pipeline, size=stage.images.size)
-    yield from restorations(pipeline.to(faces.device), faces, stage.degradation)
+    yield from restorations(restorer(stage, place).to(faces.device), faces, stage.degradation)
 
 
 def restorations(pipeline: Any, faces: FaceSet, degradation: str | Net) -> Iterator[tuple[Tensor, Tensor]]:

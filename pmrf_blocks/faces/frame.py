@@ -17,6 +17,14 @@ class Face:
         landmarks: (5, 2) float32.
         template: (5, 2), where an aligned crop has these landmarks, as shares of its side.
         score: the detector's, in 0..1.
+
+    Examples:
+        >>> eyes_nose_mouth = torch.tensor([[0.35, 0.45], [0.65, 0.45], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]])
+        >>> face = Face((20, 10, 60, 60), landmarks=20 + 50 * eyes_nose_mouth, template=eyes_nose_mouth, score=0.9)
+        >>> face.side, face.centre
+        (50, (40.0, 35.0))
+        >>> round(face.to_frame(100)[0, 0].item(), 4)  # a crop of 100 pixels enlarges twice
+        2.0
     """
 
     box: tuple[float, float, float, float]

@@ -17,6 +17,12 @@ def crop_face(image: Tensor, matrix: Tensor, size: int) -> Tensor:
     Arguments:
         matrix: (2, 3), from the photograph's pixels to the crop's: Face.to_frame(size).
         size: of the crop. Beyond the photograph's border it shows its reflection, as FFHQ's crops do.
+
+    Examples:
+        >>> image = torch.rand(3, 40, 60)
+        >>> matrix = torch.tensor([[1.0, 0.0, -10.0], [0.0, 1.0, -5.0]])  # moves (10, 5) to the corner
+        >>> torch.allclose(crop_face(image, matrix, 16), image[:, 5:21, 10:26], atol=1e-5)
+        True
     """
     return warp(image, matrix, size, size).clamp(0, 1)
 
@@ -59,6 +65,15 @@ def paste_face(image: Tensor, restored: Tensor, matrix: Tensor) -> tuple[Tensor,
     Returns:
         The new image, clipped where it was changed, and the mask (1, H, W) in [0, 1]. Where the mask is 0 the image
         is what it was, bit for bit.
+
+    Examples:
+        >>> image = torch.rand(3, 40, 60)
+        >>> matrix = torch.tensor([[1.0, 0.0, -10.0], [0.0, 1.0, -5.0]])
+        >>> crop = crop_face(image, matrix, 16)
+        >>> same, _ = paste_face(image, crop, matrix)
+        >>> brighter, mask = paste_face(image, (crop + 0.1).clamp(0, 1), matrix)
+        >>> torch.equal(same, image), torch.equal(brighter[:, mask[0] == 0], image[:, mask[0] == 0])
+        (True, True)
     """
     size = restored.shape[-1]
     restored = restored.to(image)

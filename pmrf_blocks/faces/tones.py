@@ -20,6 +20,13 @@ class Tone:
 
     `coefficients` (DEGREE + 1, 3), of luma's powers from 0; None is grey: red, green and blue are one. Beyond `range`,
     the luma that the curve was fitted to, it goes on straight.
+
+    Examples:
+        >>> ramp = torch.linspace(0, 1, 64).expand(64, 64)
+        >>> sepia = torch.stack([ramp**0.8, ramp, ramp**1.2])
+        >>> tone = Tone.of(sepia)
+        >>> bool((tone.apply(sepia) - sepia).abs().mean() < 0.01), Tone.of(torch.rand(3, 64, 64)) is None
+        (True, True)
     """
 
     coefficients: Tensor | None

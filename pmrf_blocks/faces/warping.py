@@ -26,6 +26,12 @@ def warp(image: Tensor, matrix: Tensor, height: int, width: int, *, padding: str
 
     Returns:
         (C, height, width); bicubic interpolation overshoots at edges, nothing is clipped.
+
+    Examples:
+        >>> image = torch.rand(1, 20, 30)
+        >>> moved = warp(image, torch.tensor([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]]), 20, 30, padding="zeros")
+        >>> torch.allclose(moved[:, :, 3:], image[:, :, :-3], atol=1e-5)  # three pixels to the right
+        True
     """
     from kornia.geometry.transform import warp_affine
 

@@ -33,7 +33,12 @@ SAFETY, MOST_GROWTH, MOST_SHRINKING = 0.9, 10.0, 0.2
 
 
 class Adaptive(ABC):
-    """A solver that integrate() leaves the choice of steps to."""
+    """A solver that integrate() leaves the choice of steps to.
+
+    Examples:
+        >>> isinstance(find_solver("dopri5"), Adaptive), isinstance(find_solver("euler"), Adaptive)
+        (True, False)
+    """
 
     @abstractmethod
     def solve(self, evaluate: Evaluation, x: Tensor, t0: float, t1: float, keep: Keep) -> Tensor:

@@ -24,6 +24,16 @@ class Found:
         problems: what is named like a picture, or should hold some, and cannot be looked at; with the reason.
         passed: how many of what else was passed over, by reason.
         broken: links that lead nowhere.
+
+    Examples:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (8, 8)).save(f"{folder}/a.png")
+        ...     Image.new("RGB", (8, 8)).save(f"{folder}/.b.png")
+        ...     found = find_pictures(folder, recursive=True)
+        >>> len(found.paths), found.line()
+        (1, '1 hidden')
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -46,6 +56,15 @@ def find_pictures(folder: str | Path, *, recursive: bool, leave_out: Path | None
 
     A folder that is reached by several links is taken once, under its own name where it has one here. `leave_out` is
     a folder below that is not entered, such as that of the results.
+
+    Examples:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (8, 8)).save(f"{folder}/scan", "PNG")  # known by its content
+        ...     found = find_pictures(folder, recursive=False)
+        >>> [path.name for path in found.paths]
+        ['scan']
     """
     found = Found()
     seen: set[tuple[int, int]] = set()

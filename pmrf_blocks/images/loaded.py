@@ -10,7 +10,16 @@ MAX_PIXELS = 250_000_000  # above the 200 megapixels of telephones; 0.75 GB in m
 
 
 class ImageError(ValueError):
-    """A file that cannot be read or written, with the reason in one line and without the path."""
+    """A file that cannot be read or written, with the reason in one line and without the path.
+
+    Examples:
+        >>> import io
+        >>> try:
+        ...     open_image(io.BytesIO(b"words, words, words"))
+        ... except ImageError as error:
+        ...     print(error)
+        not an image, or of a kind that Pillow does not know
+    """
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,10 @@ class Header:
         transparent: it has an alpha channel, or a colour that stands for transparency.
         bit_depth: bits a channel in the file; a palette counts as 8.
         frames: pictures in the file, of which the first is read.
+
+    Examples:
+        >>> Header("JPEG", width=30, height=20).bit_depth  # unless a file has more
+        8
     """
 
     format: str

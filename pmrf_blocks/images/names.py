@@ -43,7 +43,12 @@ def is_hidden(name: str) -> bool:
 
 
 def shown(name: str | os.PathLike[str]) -> str:
-    """A name for a line of text: control characters and bytes that are no UTF-8 as backslash escapes."""
+    """A name for a line of text: control characters and bytes that are no UTF-8 as backslash escapes.
+
+    Examples:
+        >>> shown("holiday\\n1.jpg")
+        'holiday\\\\n1.jpg'
+    """
     text = os.fspath(name).encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
@@ -73,7 +78,12 @@ def output_name(name: str, *, transparent: bool = False) -> str:
 
 
 def within_limit(stem: str, ending: str) -> str:
-    """stem + ending, or, where no file system takes a name so long, a shorter stem with a digest of the whole."""
+    """stem + ending, or, where no file system takes a name so long, a shorter stem with a digest of the whole.
+
+    Examples:
+        >>> within_limit("portrait", ".png"), len(within_limit("portrait" * 40, ".png"))
+        ('portrait.png', 255)
+    """
     if len(os.fsencode(stem + ending)) <= LONGEST:
         return stem + ending
     digest = hashlib.blake2b(os.fsencode(stem), digest_size=4).hexdigest()

@@ -48,6 +48,14 @@ def describe_image(source: Source, *, max_pixels: int = MAX_PIXELS, certain: boo
 
     Raises ImageError for what open_image() could not read. `certain` takes those formats alone whose first bytes leave
     no doubt, for files whose names do not say that they are pictures.
+
+    Examples:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (30, 20)).save(file, "PNG")
+        >>> describe_image(file)
+        Header(format='PNG', width=30, height=20, grey=True, transparent=False, bit_depth=8, frames=1)
     """
     with stream(source) as file, one_line():
         return with_limit(max_pixels, lambda: _describe(file, max_pixels, certain))
@@ -66,6 +74,16 @@ def open_image(source: Source, *, max_pixels: int = MAX_PIXELS, strict: bool = F
 
     Raises:
         ImageError: what cannot be read, with the reason in one line and without the path.
+
+    Examples:
+        >>> import io
+        >>> from PIL import Image
+        >>> file, exif = io.BytesIO(), Image.Exif()
+        >>> exif[0x0112] = 6  # the camera was turned
+        >>> Image.new("RGB", (30, 20), (255, 0, 0)).save(file, "JPEG", exif=exif, quality=95)
+        >>> image = open_image(file)
+        >>> image.pixels.shape, image.pixels[0, 0, 0].item() > 0.99
+        (torch.Size([3, 30, 20]), True)
     """
     with stream(source) as file, one_line():
         return _loaded_image(with_limit(max_pixels, lambda: _decode(file, max_pixels, strict)))
@@ -125,6 +143,12 @@ def open_eight_bits(
 
     For sets of images, where floats would take four times the memory. A picture of Pillow's is taken as take_picture()
     does, without limit. `tell` is called with what was assumed. Raises ImageError as open_image() does.
+
+    Examples:
+        >>> from PIL import Image
+        >>> pixels, alpha = open_eight_bits(Image.new("LA", (30, 20), (128, 64)))
+        >>> pixels.shape, pixels[0, 0].tolist(), int(alpha[0, 0])
+        ((20, 30, 3), [128, 128, 128], 64)
     """
     if isinstance(source, Image.Image):
         with one_line():

@@ -33,6 +33,15 @@ def write_image(image: LoadedImage, path: str | Path) -> None:
     """Write as the suffix says, in the colours of the image's profile, with its EXIF block and resolution.
 
     A grey image is written grey. The file is whole or not there; ImageError says why it could not be written.
+
+    Examples:
+        >>> import tempfile
+        >>> pixels = torch.rand(3, 20, 30)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_image(LoadedImage(pixels, bit_depth=16), f"{folder}/a.png")
+        ...     again = open_image(f"{folder}/a.png")
+        >>> again.bit_depth, bool((again.pixels - pixels).abs().max() < 1e-5)
+        (16, True)
     """
     path = Path(path)
     kind = WRITABLE[path.suffix.lower()]
@@ -45,14 +54,30 @@ def write_image(image: LoadedImage, path: str | Path) -> None:
 
 def picture_of(image: LoadedImage, kind: str) -> tuple[Image.Image, dict[str, Any]]:
     """Pillow's image in the colours of the profile, for a format such as 'PNG', and what Image.save() is to be told:
-    icc_profile, exif, dpi, as far as the file had them."""
+    icc_profile, exif, dpi, as far as the file had them.
+
+    Examples:
+        >>> picture, options = picture_of(LoadedImage(torch.ones(3, 20, 30), resolution=(300.0, 300.0)), "PNG")
+        >>> picture.size, options
+        ((30, 20), {'dpi': (300.0, 300.0)})
+    """
     picture, profile = from_srgb(_picture(image, kind), image.icc_profile)
     options = {"icc_profile": profile, "exif": image.exif, "dpi": image.resolution}
     return picture, {name: value for name, value in options.items() if value is not None}
 
 
 def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:
-    """Save a Pillow picture whole or not at all; ImageError where the disk or the format will not take it."""
+    """Save a Pillow picture whole or not at all; ImageError where the disk or the format will not take it.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_picture(Image.new("RGB", (30, 20)), Path(folder, "new", "a.webp"))  # the folder is made
+        ...     describe_image(Path(folder, "new", "a.webp")).format
+        'WEBP'
+    """
     kind = WRITABLE[path.suffix.lower()]
     options = {**OPTIONS[kind], **options}
     try:
@@ -84,6 +109,15 @@ def write_whole(target: Path, write: Callable[[Path], object]) -> None:
 
     Folders are made. OSError where that cannot be done; nothing is left behind then. What is there and is no file, such
     as /dev/stdout, is written to as it is.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     target = Path(folder, "a.txt")
+        ...     write_whole(target, lambda temporary: temporary.write_text("done"))
+        ...     [path.name for path in Path(folder).iterdir()], target.read_text()
+        (['a.txt'], 'done')
     """
     if target.exists() and not target.is_file():
         write(target)

@@ -28,7 +28,12 @@ def why_missing() -> str | None:
 
 @lru_cache(maxsize=1)
 def why_unavailable() -> str | None:
-    """None where the kernels can run on this machine's GPU, else the reason why not. Probed once."""
+    """None where the kernels can run on this machine's GPU, else the reason why not. Probed once.
+
+    Examples:
+        >>> (why_unavailable() is None) == is_available()  # else it is the reason
+        True
+    """
     if find_spec("triton") is None:
         return "the package triton is not installed (pip install triton; torch for CUDA brings it along)"
     if not torch.cuda.is_available():
@@ -39,7 +44,12 @@ def why_unavailable() -> str | None:
 
 
 def is_available() -> bool:
-    """Whether the kernels can run on this machine's GPU."""
+    """Whether the kernels can run on this machine's GPU.
+
+    Examples:
+        >>> is_available() and not torch.cuda.is_available()  # never without a GPU
+        False
+    """
     return why_unavailable() is None
 
 

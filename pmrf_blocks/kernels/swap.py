@@ -65,7 +65,12 @@ class LeftAlone:
 
 @dataclass(frozen=True)
 class Report:
-    """What one call of optimize() replaced and what it left alone. str() is meant for people."""
+    """What one call of optimize() replaced and what it left alone. str() is meant for people.
+
+    Examples:
+        >>> print(optimize(torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.GELU())))
+        1 Linear became FastLinear
+    """
 
     swapped: tuple[Swap, ...] = ()
     left: tuple[LeftAlone, ...] = ()
@@ -89,6 +94,16 @@ def optimize(model: nn.Module, *, triton: bool = False) -> Report:
             untuned: compare speed and results before you rely on them.
 
     Returns what was replaced and what was left alone. ImportError where `triton` is asked for and cannot be had.
+
+    Examples:
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> vae = SimVAE(latent_channels=4, channels=(8, 16), blocks_per_level=1).eval()
+        >>> x = torch.rand(1, 3, 32, 32)
+        >>> with torch.no_grad():
+        ...     plain = vae(x)
+        ...     report = optimize(vae)
+        ...     torch.allclose(vae(x), plain, atol=1e-5), len(report.swapped) > 0
+        (True, True)
     """
     if triton and (reason := why_missing()) is not None:
         raise ImportError(f"optimize(triton=True): {reason}")
@@ -111,7 +126,15 @@ def optimize(model: nn.Module, *, triton: bool = False) -> Report:
 
 
 def restore_plain(model: nn.Module) -> None:
-    """Undo optimize(): every module is of its plain class again."""
+    """Undo optimize(): every module is of its plain class again.
+
+    Examples:
+        >>> model = torch.nn.Sequential(torch.nn.Linear(8, 8))
+        >>> report = optimize(model)
+        >>> restore_plain(model)
+        >>> type(model[0]) is torch.nn.Linear
+        True
+    """
     for module in model.modules():
         module.__class__ = plain_class(type(module))
 

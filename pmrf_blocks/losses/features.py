@@ -19,7 +19,17 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 class FeatureNetwork(nn.Module):
     """Base of the frozen networks of a perceptual loss (Johnson et al., 2016): forward gives one feature map
-    (B, C, H', W') for each name in `layers`."""
+    (B, C, H', W') for each name in `layers`.
+
+    Examples:
+        >>> class Edges(FeatureNetwork):
+        ...     layers = ("horizontal",)
+        ...     def forward(self, images):
+        ...         return [images.diff(dim=-1)]
+        >>> loss, images = PerceptualLoss(Edges(), {"horizontal": 2.0}), torch.rand(1, 3, 16, 16)
+        >>> loss(images, images).item(), loss(images, 1 - images).item() > 0
+        (0.0, True)
+    """
 
     layers: tuple[str, ...]
 
@@ -38,6 +48,13 @@ class VGG19Features(FeatureNetwork):
 
     Source: Simonyan and Zisserman, 2015 (VGG); the layers of section B.2. Raises ValueError for other weights, and
     for images that are too small.
+
+    Examples:
+        >>> try:
+        ...     VGG19Features({})
+        ... except ValueError as error:
+        ...     print(str(error)[:70])
+        not the weights of torchvision's vgg19: key 'features.0.weight' is mis
     """
 
     mean: Tensor
@@ -88,6 +105,11 @@ class EfficientNetLiteFeatures(FeatureNetwork):
     The stand-in for VGG-19 where weights cannot be downloaded. Lite1, so that the features which training sees
     are not the Lite0 features that evaluation measures with. Needs the extra 'features': ImportError without it.
     Source: Tan and Le, 2019 (https://arxiv.org/abs/1905.11946).
+
+    Examples:
+        >>> features = EfficientNetLiteFeatures()
+        >>> [tuple(map.shape) for map in features(torch.rand(1, 3, 64, 64))]
+        [(1, 16, 32, 32), (1, 24, 16, 16), (1, 40, 8, 8), (1, 112, 4, 4)]
     """
 
     layers = ("stride2", "stride4", "stride8", "stride16")

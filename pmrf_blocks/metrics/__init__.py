@@ -12,7 +12,8 @@ dlib_faces.py          dlib's embedding and landmarks, stand-ins for ArcFace and
 networks/              Inception-v3, DINOv2, ArcFace and AWing, for their published weight files
 iqa.py                 LPIPS, DISTS, NIQE, CLIP-IQA, MUSIQ and Q-Align, of pyiqa
 protocols.py           named protocols, with a hash
-evaluation.py          folders measured under a protocol; image_sets.py reads them, report.py prints the numbers
+evaluation.py          folders measured under a protocol; image_sets.py reads them, report.py prints the scores
+scores.py              Score, Evaluation: what that gives
 statistics.py          reference statistics in a file
 bootstrap.py           confidence intervals
 torchmetrics_classes.py  the same as classes of torchmetrics, an optional package
@@ -20,7 +21,7 @@ torchmetrics_classes.py  the same as classes of torchmetrics, an optional packag
 
 from pmrf_blocks.metrics.bootstrap import bootstrap_interval
 from pmrf_blocks.metrics.efficientnet_lite0 import EfficientNetLite0, efficientnet_lite0_features
-from pmrf_blocks.metrics.evaluation import Evaluation, Evaluator, Score
+from pmrf_blocks.metrics.evaluation import Evaluator
 from pmrf_blocks.metrics.frechet import Moments, frechet_distance
 from pmrf_blocks.metrics.identity import identity_degrees
 from pmrf_blocks.metrics.landmarks import landmark_distance
@@ -29,6 +30,7 @@ from pmrf_blocks.metrics.principal import PrincipalComponents, principal_compone
 from pmrf_blocks.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from pmrf_blocks.metrics.psnr import ind_rmse, luma, psnr, psnr_y
 from pmrf_blocks.metrics.registry import METRICS, list_metrics
+from pmrf_blocks.metrics.scores import Evaluation, Score
 from pmrf_blocks.metrics.statistics import Statistics
 from pmrf_blocks.metrics.structural import MS_SSIM_WEIGHTS, Structural, ms_ssim, ssim, structural_similarities
 

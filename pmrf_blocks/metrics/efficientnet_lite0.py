@@ -16,6 +16,10 @@ class EfficientNetLite0(nn.Module):
     but numbers of the same extractor. Images are brought to 224x224 (bicubic, antialiased), whatever their aspect.
     Weights: ImageNet, Apache-2.0 code, from the packages of the extra 'features': ImportError without them. Source:
     Tan and Le, 2019 (https://arxiv.org/abs/1905.11946). Raises ValueError for what is no float image.
+
+    Examples:
+        >>> EfficientNetLite0()(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 1280])
     """
 
     def __init__(self) -> None:
@@ -42,5 +46,12 @@ class EfficientNetLite0(nn.Module):
 
 
 def efficientnet_lite0_features() -> EfficientNetLite0:
-    """The extractor, ready; ImportError where its packages are missing."""
+    """The extractor, ready; ImportError where its packages are missing.
+
+    Examples:
+        >>> features = efficientnet_lite0_features()
+        >>> one, other = features(torch.rand(8, 3, 32, 32)), features(torch.rand(8, 3, 32, 32))
+        >>> mmd_rbf(one, one).item() < mmd_rbf(one, other).item()
+        True
+    """
     return EfficientNetLite0()

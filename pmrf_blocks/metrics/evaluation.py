@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -29,33 +28,11 @@ from pmrf_blocks.metrics.mmd import mmd_rbf
 from pmrf_blocks.metrics.per_image import ImageMetrics
 from pmrf_blocks.metrics.protocols import Protocol
 from pmrf_blocks.metrics.registry import METRICS, Extractor, build_extractor, check_metrics
+from pmrf_blocks.metrics.scores import Evaluation, Score
 from pmrf_blocks.metrics.statistics import Statistics
 from pmrf_blocks.metrics.weights import Unavailable
 
 Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class Score:
-    """A number, its interval where there is one, over how many images; or why there is none."""
-
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-    images: int = 0
-    unavailable: str = ""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was measured of one folder. `per_image` holds one value an image, in the order of `names`."""
-
-    method: str
-    folder: str
-    protocol: Protocol
-    names: list[str]
-    scores: dict[str, Score]
-    per_image: dict[str, list[float]]
-    extractors: dict[str, str] = field(default_factory=dict)
 
 
 class Evaluator:
@@ -69,6 +46,19 @@ class Evaluator:
         weights: published files by the name of their network or metric, or REPO_ID:FILE on the hub.
         resamples, seed: of the bootstrap; 0 resamples leave intervals out.
         reading: how image files are found and read.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, level in (("restored", 100), ("reference", 110)):
+        ...         Path(folder, name).mkdir()
+        ...         Image.new("RGB", (32, 32), (level, level, level)).save(f"{folder}/{name}/a.png")
+        ...     evaluator = Evaluator(find_protocol("images"), metrics=["psnr"], reference=Path(folder, "reference"))
+        ...     evaluation = evaluator.evaluate(Path(folder, "restored"))
+        >>> round(evaluation.scores["psnr"].value, 2)
+        28.13
     """
 
     def __init__(

@@ -14,7 +14,14 @@ from pmrf_blocks.metrics.frechet import Moments
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """A projection, of features (N, D) to (N, count) and of their Moments alike: mean (D,), basis (D, count)."""
+    """A projection, of features (N, D) to (N, count) and of their Moments alike: mean (D,), basis (D, count).
+
+    Examples:
+        >>> features = torch.rand(16, 8)
+        >>> components = principal_components(features, count=3)
+        >>> isinstance(components, PrincipalComponents), components(features).shape
+        (True, torch.Size([16, 3]))
+    """
 
     mean: Tensor
     basis: Tensor

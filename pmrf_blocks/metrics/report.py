@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pmrf_blocks.metrics.evaluation import Evaluation, Score
 from pmrf_blocks.metrics.registry import METRICS
+from pmrf_blocks.metrics.scores import Evaluation, Score
 
 FORMATS = ("table", "json", "csv", "markdown")
 DIGITS = {"psnr": 2, "psnr_y": 2, "fid": 2, "fd_dinov2": 2, "fd_efficientnet_lite0": 3, "deg": 2, "deg_dlib": 2}
@@ -128,6 +128,7 @@ def _notes(evaluations: Sequence[Evaluation], settings: dict[str, Any]) -> list[
     """Protocol, intervals, stand-ins and what is not available, a line each."""
     metrics = list(evaluations[0].scores)
     notes = [f"protocol {evaluations[0].protocol}"]
+    notes += [f"reference of {name}: {told}" for name, told in settings.get("references", {}).items()]
     if any(score.interval for evaluation in evaluations for score in evaluation.scores.values()):
         notes.append(
             f"in brackets: 95 % bootstrap interval of the mean over images, {settings['resamples']} resamples, "

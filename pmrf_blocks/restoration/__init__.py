@@ -1,7 +1,8 @@
 """What the blocks become.
 
 pipelines.py    Pipeline: space, source, condition, velocity; what is trained is what restores
-methods.py      LatentPMRF, PMRF, ELIR, ResShift, PosteriorMean, and PMRF's baselines
+methods.py      LatentPMRF, PMRF, ELIR, ResShift, PosteriorMean
+baselines.py    flow_from_degraded() and PMRF's other baselines
 composition.py  compose(): a pipeline out of the names that configurations have for its parts
 held_out.py     how held-out images are degraded and restored, in validation and in tables
 spaces.py       Pixels, Latents
@@ -24,6 +25,11 @@ errors.py       NonFiniteError
 
 from pmrf_blocks.restoration.aligned import RestoredCrop, restore_crop, restore_crops
 from pmrf_blocks.restoration.backgrounds import SuperResolution
+from pmrf_blocks.restoration.baselines import (
+    flow_conditioned_on_degraded,
+    flow_conditioned_on_mean,
+    flow_from_degraded,
+)
 from pmrf_blocks.restoration.comparison import comparison
 from pmrf_blocks.restoration.composition import compose
 from pmrf_blocks.restoration.errors import NonFiniteError
@@ -36,9 +42,6 @@ from pmrf_blocks.restoration.methods import (
     LatentPMRF,
     PosteriorMean,
     ResShift,
-    flow_conditioned_on_degraded,
-    flow_conditioned_on_mean,
-    flow_from_degraded,
 )
 from pmrf_blocks.restoration.photographs import FaceReport, RestoredPhotograph, restore_photograph
 from pmrf_blocks.restoration.pipelines import Pipeline, Restored

@@ -21,7 +21,15 @@ VISIBLE = 0.01  # root mean square difference, of 1, from which lost detail is t
 @dataclass(frozen=True)
 class RestoredCrop:
     """`result` at its final size, and what a comparison shows: `degraded` and `posterior_mean` (3, H, W) likewise;
-    None where the pipeline has no posterior mean."""
+    None where the pipeline has no posterior mean.
+
+    Examples:
+        >>> from pmrf_blocks.images import LoadedImage
+        >>> crop = LoadedImage(torch.rand(3, 40, 40))
+        >>> restored = restore_crop(PosteriorMean(estimator=torch.nn.Identity(), size=32), crop)
+        >>> restored.result.pixels.shape == restored.posterior_mean.shape, torch.equal(restored.degraded, crop.pixels)
+        (True, True)
+    """
 
     result: LoadedImage
     degraded: Tensor
@@ -81,6 +89,15 @@ def restore_crop(
     The shorter side is brought to restorer.size and restored there. `size` says how large the result is: 'input', the
     input's own size where that is larger, else the working size; 'model', the working size; a number, that many
     pixels on the shorter side. Alpha is kept and resized along.
+
+    Examples:
+        >>> from pmrf_blocks.images import LoadedImage
+        >>> pipeline = PosteriorMean(estimator=torch.nn.Identity(), size=32)
+        >>> crop = LoadedImage(torch.rand(3, 64, 48))
+        >>> restore_crop(pipeline, crop).result.pixels.shape
+        torch.Size([3, 64, 48])
+        >>> restore_crop(pipeline, crop, size="model").result.pixels.shape
+        torch.Size([3, 43, 32])
     """
     return restore_crops(restorer, [photograph], size=size, **options)[0]
 
@@ -88,7 +105,15 @@ def restore_crop(
 def restore_crops(
     restorer: Pipeline, photographs: Sequence[LoadedImage], *, size: str | int = "input", **options: Any
 ) -> list[RestoredCrop]:
-    """restore_crop() of several at once, in one batch. They must have one working_size(): ValueError if not."""
+    """restore_crop() of several at once, in one batch. They must have one working_size(): ValueError if not.
+
+    Examples:
+        >>> from pmrf_blocks.images import LoadedImage
+        >>> pipeline = PosteriorMean(estimator=torch.nn.Identity(), size=32)
+        >>> crops = [LoadedImage(torch.rand(3, side, side)) for side in (32, 64)]  # both are restored at 32x32
+        >>> [crop.result.pixels.shape[-1] for crop in restore_crops(pipeline, crops)]
+        [32, 64]
+    """
     sizes = {working_size(photograph, restorer) for photograph in photographs}
     if len(sizes) != 1:
         raise ValueError(f"photographs of one batch must have one working size; got {sorted(sizes)}")

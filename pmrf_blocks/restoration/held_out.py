@@ -52,6 +52,12 @@ def restore_held_out(
         first: number of the first of them.
         batch_size: restored at once; the last bits of a result depend on it.
         options: of Pipeline.restore().
+
+    Examples:
+        >>> pipeline = PosteriorMean(estimator=torch.nn.Identity(), size=8)
+        >>> degraded = torch.rand(3, 3, 8, 8)
+        >>> torch.equal(restore_held_out(pipeline, degraded, batch_size=2), degraded)
+        True
     """
     parts = []
     for start in range(0, len(degraded), batch_size):

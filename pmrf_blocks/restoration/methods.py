@@ -1,4 +1,4 @@
-"""The published methods as pipelines: PMRF, Latent-PMRF, ELIR, ResShift, the posterior mean alone, PMRF's baselines."""
+"""The published methods as pipelines: PMRF, Latent-PMRF, ELIR, ResShift, the posterior mean alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pmrf_blocks.flow import IntegrationResult, ResidualShift, sample_residual_shift
 from pmrf_blocks.restoration.pipelines import Pipeline
 from pmrf_blocks.restoration.published import published_parts
-from pmrf_blocks.restoration.sources import DegradedSource, LatentMeanSource, NoiseSource, PosteriorMeanSource
+from pmrf_blocks.restoration.sources import DegradedSource, LatentMeanSource, PosteriorMeanSource
 from pmrf_blocks.restoration.spaces import Latents, Pixels
 
 
@@ -160,6 +160,16 @@ class ELIR(Pipeline):
 
     Arguments are Pipeline's, beside `autoencoder`, of Latents, and `latent_estimator`, of LatentMeanSource. There is no
     estimate in pixels: Restored.posterior_mean is None unless the first stage is asked for, which is then decoded.
+
+    Examples:
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> from pmrf_blocks.estimators import RRDB
+        >>> vae = SimVAE(latent_channels=4, channels=(8, 16), blocks_per_level=1)
+        >>> estimator = RRDB(channels=4, hidden=8, blocks=1)
+        >>> pipeline = ELIR(autoencoder=vae, latent_estimator=estimator, velocity=None, size=32)
+        >>> restored = pipeline.restore(torch.rand(1, 3, 32, 32))
+        >>> restored.image.shape, restored.posterior_mean  # there is none in pixels
+        (torch.Size([1, 3, 32, 32]), None)
     """
 
     def __init__(
@@ -202,6 +212,14 @@ class ResShift(Pipeline):
         autoencoder: of Latents, in whose normalised latents the network was trained; None: pixels.
         steps, kappa, least_noise, last, power: of ResidualShift. restore() takes as many steps at most; its
             `source_noise` scales the noise of all of them, and there is no `solver` to choose.
+
+    Examples:
+        >>> class Guess(torch.nn.Module):  # the clean image, from the state and the degraded one beside it
+        ...     def forward(self, x, t):
+        ...         return x[:, 3:]
+        >>> pipeline = ResShift(velocity=Guess(), size=32, steps=4)
+        >>> pipeline.restore(torch.rand(1, 3, 32, 32)).nfe
+        4
     """
 
     def __init__(
@@ -245,32 +263,3 @@ class ResShift(Pipeline):
         return sample_residual_shift(
             lambda x, t: self.drift(x, t, condition), x, self.shift, generator=noise, strength=strength, **options
         )
-
-
-def flow_from_degraded(*, velocity: nn.Module | None = None, source_noise: float, **settings: Any) -> Pipeline:
-    """PMRF's baseline 'flow from y': from the degraded image plus noise, in pixels. `settings` are Pipeline's."""
-    return Pipeline(space=Pixels(), source=DegradedSource(), velocity=velocity, source_noise=source_noise, **settings)
-
-
-def flow_conditioned_on_degraded(*, velocity: nn.Module | None = None, **settings: Any) -> Pipeline:
-    """PMRF's baseline 'flow conditioned on y': from standard normal noise; the velocity sees the degraded image as
-    three further channels. `settings` are Pipeline's."""
-    return Pipeline(
-        space=Pixels(),
-        source=NoiseSource(),
-        condition=DegradedSource(),
-        velocity=velocity,
-        **{"source_noise": 1.0, **settings},
-    )
-
-
-def flow_conditioned_on_mean(*, estimator: nn.Module, velocity: nn.Module | None = None, **settings: Any) -> Pipeline:
-    """PMRF's baseline 'flow conditioned on the posterior mean': as flow_conditioned_on_degraded(), but the velocity
-    sees the estimator's posterior mean. `settings` are Pipeline's."""
-    return Pipeline(
-        space=Pixels(),
-        source=NoiseSource(),
-        condition=PosteriorMeanSource(estimator),
-        velocity=velocity,
-        **{"source_noise": 1.0, **settings},
-    )

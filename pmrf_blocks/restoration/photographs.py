@@ -55,6 +55,16 @@ class FaceReport:
         before, after: the aligned crop (3, S, S) in [0, 1] and what the model made of it; `after` is None of a face
             left alone, `before` of one that the model never saw.
         seconds: its share of the time in the model.
+
+    Examples:
+        >>> from pmrf_blocks.faces import Face
+        >>> from pmrf_blocks.images import LoadedImage
+        >>> eyes_nose_mouth = torch.tensor([[0.35, 0.45], [0.65, 0.45], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]])
+        >>> face = Face((20, 20, 60, 60), 20 + 40 * eyes_nose_mouth, eyes_nose_mouth, score=0.9)
+        >>> pipeline = PosteriorMean(estimator=torch.nn.Identity(), size=32)
+        >>> done = restore_photograph(pipeline, LoadedImage(torch.rand(3, 80, 120)), None, found=[face], max_face=30)
+        >>> done.faces[0].restored, done.faces[0].reason
+        (False, 'larger than 30')
     """
 
     face: Face
@@ -68,7 +78,18 @@ class FaceReport:
 @dataclass(frozen=True)
 class RestoredPhotograph:
     """`result` at its final size; `background` (3, H, W), the photograph at that size without restored faces;
-    `mask` (1, H, W) in [0, 1], 0 where the result is the background; `faces`, the largest first."""
+    `mask` (1, H, W) in [0, 1], 0 where the result is the background; `faces`, the largest first.
+
+    Examples:
+        >>> from pmrf_blocks.faces import Face
+        >>> from pmrf_blocks.images import LoadedImage
+        >>> eyes_nose_mouth = torch.tensor([[0.35, 0.45], [0.65, 0.45], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]])
+        >>> face = Face((20, 20, 60, 60), 20 + 40 * eyes_nose_mouth, eyes_nose_mouth, score=0.9)
+        >>> pipeline = PosteriorMean(estimator=torch.nn.Identity(), size=32)
+        >>> done = restore_photograph(pipeline, LoadedImage(torch.rand(3, 80, 120)), None, found=[face])
+        >>> done.summary()  # this model changes nothing
+        '1 left (40 px, clean already)'
+    """
 
     result: LoadedImage
     background: Tensor
@@ -129,6 +150,21 @@ def restore_photograph(
 
     Raises:
         ValueError: a choice, an upscale or a limit that there is not.
+
+    Examples:
+        >>> from pmrf_blocks.faces import Face
+        >>> from pmrf_blocks.images import LoadedImage
+        >>> eyes_nose_mouth = torch.tensor([[0.35, 0.45], [0.65, 0.45], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]])
+        >>> face = Face((20, 20, 60, 60), 20 + 40 * eyes_nose_mouth, eyes_nose_mouth, score=0.9)
+        >>> class Darker(torch.nn.Module):
+        ...     def forward(self, images):
+        ...         return images**2
+        >>> pipeline, photograph = PosteriorMean(estimator=Darker(), size=32), LoadedImage(torch.rand(3, 80, 120))
+        >>> done = restore_photograph(pipeline, photograph, None, found=[face], min_change=0)  # no detector is asked
+        >>> done.summary()
+        '1 face restored (40 px)'
+        >>> torch.equal(done.result.pixels[:, done.mask[0] == 0], photograph.pixels[:, done.mask[0] == 0])
+        True
     """
     if faces not in CHOICES:
         raise ValueError(f"faces must be one of {', '.join(map(repr, CHOICES))}; got {faces!r}")

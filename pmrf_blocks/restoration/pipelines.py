@@ -36,6 +36,12 @@ class Restored:
         image: (B, 3, H, W) in [0, 1].
         posterior_mean: the same of the first stage; None where a pipeline has no estimate of it in pixels.
         nfe: how often the velocity was evaluated.
+
+    Examples:
+        >>> images = torch.rand(1, 3, 32, 32)
+        >>> restored = PosteriorMean(estimator=torch.nn.Identity(), size=32).restore(images)
+        >>> torch.equal(restored.image, restored.posterior_mean), restored.nfe
+        (True, 0)
     """
 
     image: Tensor
@@ -61,6 +67,16 @@ class Pipeline(nn.Module, SavedPipeline):
 
     Raises ValueError for a number out of range and for a solver that is none, TypeError for a fraction of a step and a
     part that is no module.
+
+    Examples:
+        >>> class Still(torch.nn.Module):  # a velocity that goes nowhere
+        ...     def forward(self, x, t):
+        ...         return 0 * x
+        >>> pipeline = Pipeline(space=Pixels(), source=DegradedSource(), velocity=Still(), size=32, steps=4)
+        >>> images = torch.rand(2, 3, 32, 32)
+        >>> restored = pipeline.restore(images, seed=0)
+        >>> torch.equal(restored.image, images), restored.nfe
+        (True, 4)
     """
 
     def __init__(

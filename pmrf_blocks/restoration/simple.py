@@ -46,6 +46,13 @@ def restore(
         ImageError: an image that cannot be read. ValueError: an argument that there is not.
         DetectorUnavailable: no detector can be had here; the message says what to do.
         WeightsError: a model that cannot be loaded.
+
+    Examples:
+        >>> from skimage.data import astronaut
+        >>> face = astronaut()[19:195:2, 137:313:2]  # (88, 88, 3), uint8
+        >>> restored = restore(face, aligned=True, steps=2)
+        >>> restored.shape, restored.dtype
+        ((128, 128, 3), dtype('uint8'))
     """
     photograph = _loaded(image)
     restorer: Any = (

@@ -66,6 +66,13 @@ class Latents(nn.Module):
     Attributes:
         before_layer: called before each layer of a tile, where it is set: kernels.give_back_memory returns freed memory
             to the system, for the least memory on a CPU and some 4 % more time.
+
+    Examples:
+        >>> from pmrf_blocks.autoencoders import SimVAE
+        >>> space = Latents(SimVAE(latent_channels=4, channels=(8, 16, 32), blocks_per_level=1))
+        >>> x = space.encode(torch.rand(1, 3, 30, 32))  # any size: padded inside
+        >>> x.shape, space.decode(x, (30, 32)).shape
+        (torch.Size([1, 4, 8, 8]), torch.Size([1, 3, 30, 32]))
     """
 
     before_layer: Callable[[], object] | None = None

@@ -96,22 +96,24 @@ class SelfAttention(nn.Module):
 
     `cosine`: q and k are brought to unit length and a learned scale of each head, 10 at first, takes the place of
     head_dim ** -0.5 (PMRF). `depthwise`: a depth-wise convolution follows the qkv projection (Latent-PMRF).
-    `shift`: of shifted windows. `backend` and `global_backend` may be changed at any time.
+    `shift`: of shifted windows. `bias`: of the projections. `backend` and `global_backend` may be changed at any time.
     """
 
-    def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, shift: int = 0) -> None:
+    def __init__(
+        self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, shift: int = 0, bias: bool = False
+    ) -> None:
         super().__init__()
         self.level, self.shift = level, shift
         self.backend: str | Run = "auto"
         self.global_backend = "auto"
         self.heads = level.width // level.head_dim
         self.norm = AdaRMSNorm(level.width, cond_width)
-        self.qkv_proj = decayed(nn.Linear(level.width, 3 * level.width, bias=False))
+        self.qkv_proj = decayed(nn.Linear(level.width, 3 * level.width, bias=bias))
         self.conv = decayed(DepthwiseConv(3 * level.width)) if depthwise else None
         self.scale = nn.Parameter(torch.full((self.heads,), COSINE_INIT)) if cosine else None
         self.pos_emb = AxialRoPE(level.head_dim, self.heads)
         self.dropout = nn.Dropout(level.dropout)
-        self.out_proj = decayed(zero_init(nn.Linear(level.width, level.width, bias=False)))
+        self.out_proj = decayed(zero_init(nn.Linear(level.width, level.width, bias=bias)))
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
         q, k, v = self.project(x, cond)
@@ -152,13 +154,18 @@ class TransformerLayer(nn.Module):
     `index`: of the layer in its level, on the way down first; shifted windows are shifted where it is odd.
     """
 
-    def __init__(self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, index: int = 0) -> None:
+    def __init__(
+        self, level: Level, cond_width: int, *, cosine: bool, depthwise: bool, index: int = 0, bias: bool = False
+    ) -> None:
         super().__init__()
         self.self_attn = None
         if level.attention != "none":
             shift = level.window_size // 2 if index % 2 else 0
-            self.self_attn = SelfAttention(level, cond_width, cosine=cosine, depthwise=depthwise, shift=shift)
-        self.ff = FeedForward(level.width, level.hidden, cond_width, depthwise=depthwise, dropout=level.dropout)
+            options = {"cosine": cosine, "depthwise": depthwise, "bias": bias}
+            self.self_attn = SelfAttention(level, cond_width, shift=shift, **options)
+        self.ff = FeedForward(
+            level.width, level.hidden, cond_width, depthwise=depthwise, dropout=level.dropout, bias=bias
+        )
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
         if self.self_attn is not None:

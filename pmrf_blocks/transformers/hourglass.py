@@ -22,7 +22,7 @@ from pmrf_blocks.pretrained import Pretrained
 from pmrf_blocks.transformers.block import Level, SelfAttention, TransformerLayer
 from pmrf_blocks.transformers.groups import mapping, parameter_groups
 from pmrf_blocks.transformers.layers import FourierFeatures, MappingNetwork, RMSNorm
-from pmrf_blocks.transformers.resample import ConvTokenSplit, PatchOut, TokenMerge, TokenSplit
+from pmrf_blocks.transformers.resample import MERGES, PATCH_OUTS, SPLITS, WAYS
 
 AUGMENTATION_FEATURES = 9
 
@@ -43,6 +43,10 @@ class HourglassTransformer(nn.Module, Pretrained):
         cosine: cosine-similarity attention with a learned scale (PMRF), else plain scaled dot products.
         depthwise: depth-wise 3x3 convolutions after the qkv and up projections (section 4.1).
         split: 'linear' (k-diffusion) or 'conv' (nearest and 3x3 convolution) on the way up.
+        merge: 'linear' (k-diffusion) or 'conv' (3x3 convolution of stride 2) on the way down.
+        patches: pixels to tokens and back by 'linear' maps (k-diffusion), or by 'conv': 3x3 where a patch is a pixel.
+        bias: of all projections but those of the embeddings and the mapping network; k-diffusion has none.
+        zero_output: the velocity is zero at first (k-diffusion).
         augmentation: k-diffusion's embedding of nine augmentation features, zeros where forward() gets none; PMRF's
             checkpoints hold it.
         num_classes, mapping_cond_dim: k-diffusion's embeddings of a class and of a vector, 0 for none.
@@ -74,6 +78,10 @@ class HourglassTransformer(nn.Module, Pretrained):
         cosine: bool = True,
         depthwise: bool = False,
         split: str = "linear",
+        merge: str = "linear",
+        patches: str = "linear",
+        bias: bool = False,
+        zero_output: bool = True,
         augmentation: bool = False,
         num_classes: int = 0,
         mapping_cond_dim: int = 0,
@@ -101,8 +109,9 @@ class HourglassTransformer(nn.Module, Pretrained):
             raise ValueError(
                 f"mapping_width must be even, and mapping_depth at least 0; got {mapping_width}, {mapping_depth}"
             )
-        if split not in ("linear", "conv"):
-            raise ValueError(f"split must be one of 'linear', 'conv'; got {split!r}")
+        for name, way in (("split", split), ("merge", merge), ("patches", patches)):
+            if way not in WAYS:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, WAYS))}; got {way!r}")
         self.in_channels, self.levels, self.patch_size = in_channels, tuple(specs), patch
         self.gradient_checkpointing = gradient_checkpointing
         self.multiple = tuple(side * 2 ** (len(specs) - 1) for side in patch)
@@ -122,20 +131,19 @@ class HourglassTransformer(nn.Module, Pretrained):
 
         def stack(level: Level, first: int = 0) -> nn.ModuleList:
             return nn.ModuleList(
-                TransformerLayer(level, mapping_width, cosine=cosine, depthwise=depthwise, index=first + i)
+                TransformerLayer(level, mapping_width, cosine=cosine, depthwise=depthwise, index=first + i, bias=bias)
                 for i in range(level.depth)
             )
 
         pairs = list(itertools.pairwise(specs))
-        make_split = TokenSplit if split == "linear" else ConvTokenSplit
-        self.patch_in = TokenMerge(in_channels, specs[0].width, patch)
+        self.patch_in = MERGES[patches](in_channels, specs[0].width, patch, bias=bias)
         self.down_levels = nn.ModuleList(stack(level) for level in specs[:-1])
-        self.merges = nn.ModuleList(TokenMerge(upper.width, lower.width) for upper, lower in pairs)
+        self.merges = nn.ModuleList(MERGES[merge](upper.width, lower.width, bias=bias) for upper, lower in pairs)
         self.mid_level = stack(specs[-1])
-        self.splits = nn.ModuleList(make_split(lower.width, upper.width) for upper, lower in pairs)
+        self.splits = nn.ModuleList(SPLITS[split](lower.width, upper.width, bias=bias) for upper, lower in pairs)
         self.up_levels = nn.ModuleList(stack(level, level.depth) for level in specs[:-1])
         self.out_norm = RMSNorm(specs[0].width)
-        self.patch_out = PatchOut(specs[0].width, out_channels, patch)
+        self.patch_out = PATCH_OUTS[patches](specs[0].width, out_channels, patch, bias=bias, zero=zero_output)
         self.set_backend(backend, global_backend=global_backend)
 
     def forward(

@@ -37,6 +37,14 @@ def load_k_diffusion_weights(
 
     Models of k-diffusion itself take log(sigma) / 4 where PMRF's take t: give that as the model's `t`.
     WeightsError lists the first ten keys that are missing, unexpected or of another shape.
+
+    Examples:
+        >>> network = HourglassTransformer(levels=(Level(32, 1, head_dim=16),), patch_size=4, mapping_width=32)
+        >>> try:
+        ...     load_k_diffusion_weights(network, {"patch_in.proj.weight": torch.zeros(1)})  # of something else
+        ... except ValueError as error:
+        ...     print(str(error)[:60])
+        the state dict does not fit HourglassTransformer; 20 missing
     """
     source = str(state_dict) if isinstance(state_dict, (str, Path)) else "the state dict"
     content = state_dict if isinstance(state_dict, Mapping) else read_checkpoint(state_dict)

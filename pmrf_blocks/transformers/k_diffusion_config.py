@@ -30,6 +30,13 @@ def from_k_diffusion_config(config: Mapping[str, Any] | str | Path, **changes: A
 
     Raises ValueError for another type of model, for keys that are unknown or missing, and for values that cannot be
     had.
+
+    Examples:
+        >>> model = {"type": "image_transformer_v2", "input_channels": 3, "patch_size": [4, 4]}
+        >>> model |= {"widths": [128], "depths": [1]}
+        >>> network = from_k_diffusion_config({"model": model})
+        >>> network(torch.rand(1, 3, 32, 32), torch.zeros(1)).shape
+        torch.Size([1, 3, 32, 32])
     """
     content = config if isinstance(config, Mapping) else json.loads(Path(config).read_text(encoding="utf-8"))
     model = dict(content["model"])

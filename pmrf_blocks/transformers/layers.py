@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from pmrf_blocks.transformers.groups import decayed, mapping
 
 EPS = 1e-6
+Projection = TypeVar("Projection", nn.Linear, nn.Conv2d)
 
 
 def rms_norm(x: Tensor, scale: Tensor, eps: float = EPS) -> Tensor:
@@ -81,18 +83,19 @@ class FeedForward(nn.Module):
     """x + down(dropout(a * gelu(gate))), (a, gate) = up(norm(x)); GEGLU (Shazeer, 2020).
 
     `cond_width` None takes a plain RMS norm (as the mapping network does), else AdaRMSNorm. `depthwise` puts a
-    depth-wise convolution between the up projection and the gate, as Latent-PMRF does.
+    depth-wise convolution between the up projection and the gate, as Latent-PMRF does. `bias`: of the projections.
     """
 
     def __init__(
-        self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False, dropout: float = 0.0
-    ) -> None:
+        self, width: int, hidden: int, cond_width: int | None = None, *, depthwise: bool = False, dropout: float = 0.0,
+        bias: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.norm = RMSNorm(width) if cond_width is None else AdaRMSNorm(width, cond_width)
-        self.up_proj = decayed(nn.Linear(width, 2 * hidden, bias=False))
+        self.up_proj = decayed(nn.Linear(width, 2 * hidden, bias=bias))
         self.conv = decayed(DepthwiseConv(2 * hidden)) if depthwise else None
         self.dropout = nn.Dropout(dropout)
-        self.down_proj = decayed(zero_init(nn.Linear(hidden, width, bias=False)))
+        self.down_proj = decayed(zero_init(nn.Linear(hidden, width, bias=bias)))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         inner = self.up_proj(self.norm(x) if cond is None else self.norm(x, cond))
@@ -116,7 +119,9 @@ class MappingNetwork(nn.Module):
         return self.out_norm(x)
 
 
-def zero_init(layer: nn.Linear) -> nn.Linear:
-    """The layer with zero weights: what it feeds starts unchanged."""
+def zero_init(layer: Projection) -> Projection:
+    """The layer with zero weights, and biases: what it feeds starts unchanged."""
     nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer

@@ -73,6 +73,19 @@ def test_per_image_files(folders):
     assert not list(folders.glob("*.partial"))
 
 
+def test_reference_statistics_are_told_by_name_and_hash(folders, capsys):
+    call = ("ours", "--metrics", "fd_efficientnet_lite0", "--bootstrap", "0", "--format", "json")
+    assert evaluate(*call, "--reference", "gt", "--save-statistics", "kept", "--statistics-name", "faces") == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)["references"]["efficientnet_lite0"]
+    assert told.startswith("faces, 3 images, ")
+    assert f"kept/efficientnet_lite0.npz: {told}" in captured.err
+    assert evaluate(*call, "--statistics", "kept/efficientnet_lite0.npz") == 0
+    assert json.loads(capsys.readouterr().out)["references"] == {"efficientnet_lite0": told}
+    assert evaluate(*call[:-2], "--reference", "gt") == 0
+    assert f"reference of efficientnet_lite0: {told.replace('faces', 'gt')}\n" in capsys.readouterr().out
+
+
 def test_metrics_without_their_folder_are_left_out_unless_named(folders, capsys):
     assert evaluate("ours", "--posterior-mean", "theirs") == 0
     captured = capsys.readouterr()
@@ -107,6 +120,7 @@ def test_markdown_names_what_is_not_available(folders, capsys):
         (["ours", "--reference", "gt", "--device", "abacus"], "device 'abacus' cannot be used"),
         (["ours", "--statistics", "gt/0.png"], "does not hold reference statistics"),
         (["ours", "--reference", "gt", "--metrics", "psnr", "--save-statistics", "s"], "so there are none"),
+        (["ours", "--reference", "gt", "--statistics-name", "x"], "--statistics-name is for --save-statistics"),
     ],
 )
 def test_bad_arguments(folders, capsys, arguments, message):

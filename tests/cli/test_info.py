@@ -36,6 +36,12 @@ def test_info_names_what_every_extra_brings(capsys):
     assert all(one["gives"] for one in shown.values())
 
 
+def test_the_first_page_has_a_line_for_every_extra():
+    page = (PROJECT.parent / "docs" / "index.md").read_text(encoding="utf-8")
+    lines = re.findall(r'^pip install .*"\.\[(\w+)\]" +# \w', page, re.MULTILINE)
+    assert sorted(lines) == sorted(OPTIONAL)
+
+
 def test_info_says_how_to_get_what_is_missing(capsys, monkeypatch):
     def missing(package):
         raise metadata.PackageNotFoundError(package)

@@ -241,12 +241,19 @@ def test_rows_without_a_stage_show_the_papers_numbers(place, tmp_path):
     assert "- GFP-GAN: not run (another's)." in text
 
 
-def test_the_other_tables_train_too(arguments):
+def test_the_other_tables_train_too(arguments, runs):
     """Tables 1 and 4, of which other tests train no row."""
     page = make(table4_methods, replace(arguments, rows=("posterior mean", "PMRF*", "ResShift*")))
     text = page.read_text()
     assert "| PMRF* | 1 | " in text
     assert "| ResShift* | 1 | " in text
     assert "- diffusion in latents: 2 steps of 2" in text
+    measured = json.loads(page.with_suffix(".json").read_text())["runtimes"]
+    assert [*measured] == ["posterior mean", "PMRF*", "ResShift*"]
+    assert all(own["side"] == 32 and own["seconds"] > 0 and "1 thread(s)" in own["device"] for own in measured.values())
+    assert measured["posterior mean"]["trained"] == measured["PMRF*"]["frozen"]
+    before = stamps(runs)
+    assert make(table4_methods, replace(arguments, rows=("PMRF*",))).read_text().count("warm and synchronised") == 1
+    assert stamps(runs) == before  # nothing is measured twice
     page = make(table1_vaes, replace(arguments, rows=("SD-VAE f8c32",), parts=("reconstruction",)))
     assert "| SD-VAE f8c32 | 1 | " in page.read_text()

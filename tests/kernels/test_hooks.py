@@ -8,6 +8,7 @@ from pmrf_blocks.kernels.reuse import is_plain, may_reuse
 from pmrf_blocks.transformers import HourglassTransformer, Level
 
 FORMS = {"pmrf": {"patch_size": 2}, "latent": {"cosine": False, "depthwise": True, "split": "conv", "patch_size": 1}}
+FORMS["release"] = {**FORMS["latent"], "merge": "conv", "patches": "conv", "bias": True, "zero_output": False}
 
 
 def network_of(form):

@@ -27,3 +27,4 @@ def tiny(**changes):
 
 
 FORMS = {"pmrf": {}, "latent": {"cosine": False, "depthwise": True, "split": "conv", "patch_size": 1}}
+FORMS["release"] = {**FORMS["latent"], "merge": "conv", "patches": "conv", "bias": True, "zero_output": False}

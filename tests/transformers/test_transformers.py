@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pmrf_blocks.attention import axial_positions
 from pmrf_blocks.transformers import Level, latent_pmrf_hdit, pmrf_controlled_hdit, pmrf_hdit
 from pmrf_blocks.transformers.block import TransformerLayer
+from pmrf_blocks.transformers.resample import ConvPatchOut, ConvTokenMerge
 
 
 @pytest.mark.parametrize(
@@ -119,11 +120,48 @@ def test_shifted_windows_alternate():
 def test_velocity_starts_at_zero_and_every_parameter_learns(form, generator):
     model = tiny(augmentation=form == "pmrf", **FORMS[form])
     x = torch.randn(2, 3, 16, 12, generator=generator)
-    assert not model(x, 0.5).any()
+    assert model(x, 0.5).any() == (form == "release")  # which asks for no zeros
     filled(model)(x, torch.rand(2, generator=generator)).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("patch", [(1, 1), (2, 2), (4, 4), (3, 1)])
+def test_convolutions_see_the_next_token_and_no_further(patch):
+    """A patch's token sees a row and a column beside it; what a token gives reaches the tokens around it."""
+    height, width = 6 * patch[0], 6 * patch[1]
+    merge, out = (filled(one) for one in (ConvTokenMerge(3, 5, patch, bias=True), ConvPatchOut(5, 3, patch, bias=True)))
+    pixels, tokens = torch.zeros(1, height, width, 3), torch.zeros(1, 6, 6, 5)
+    assert merge(pixels).shape == tokens.shape
+    assert out(tokens).shape == pixels.shape
+    reach = torch.func.jacrev(lambda x: merge(x)[0, 3, 3].sum())(pixels)[0].abs().sum(-1) > 0
+    for axis, side in enumerate(patch):
+        seen = reach.any(1 - axis).nonzero().flatten().tolist()
+        assert seen == [*range(3 * side - 1, 4 * side + (side % 2))]
+    reach = torch.func.jacrev(lambda x: out(x)[0, 3 * patch[0], 3 * patch[1]].sum())(tokens)[0].abs().sum(-1) > 0
+    assert reach.nonzero().tolist() == [[row, column] for row in (2, 3, 4) for column in (2, 3, 4)]
+
+
+def test_each_choice_of_layers_has_its_parameters():
+    """In the ways that the release's block has, beside those of HDiT."""
+
+    def count(**changes):
+        with torch.device("meta"):
+            return sum(p.numel() for p in latent_pmrf_hdit(**changes).parameters())
+
+    own, upper, lower = count(), 256 * 512, 512 * 1024
+    assert own - count(split="linear") == (9 - 4) * (upper + lower)
+    assert count(merge="conv") - own == (9 - 4) * (upper + lower)
+    assert count(patches="conv") - own == 2 * (9 - 1) * 32 * 256
+    biases = {width: 2 * (3 * width + 2 * 3 * width + width + width) for width in (256, 512, 1024)}
+    layers = 2 * biases[256] + 4 * biases[512] + 3 * biases[1024]  # both sides of the hourglass, once at the bottom
+    ends = 256 + 32 + (512 + 1024) + (256 + 512)
+    assert count(bias=True) - own == layers + ends
+    assert count(zero_output=False) == own
+    for name in ("split", "merge", "patches"):
+        with pytest.raises(ValueError, match=f"{name} must be one of 'linear', 'conv'; got 'cubic'"):
+            count(**{name: "cubic"})
 
 
 def test_a_condition_is_concatenated(generator):

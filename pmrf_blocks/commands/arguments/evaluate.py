@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a reference set, as --save-statistics wrote them; may be repeated",
     )
     parser.add_argument("--save-statistics", type=Path, metavar="FOLDER", help="write the reference's, EXTRACTOR.npz")
+    parser.add_argument(
+        "--statistics-name", metavar="NAME", help="of the set in what --save-statistics writes (default: its folder's)"
+    )
     parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="(default: 8)")
     parser.add_argument("--workers", type=positive, default=2, metavar="N", help="that decode images (default: 2)")

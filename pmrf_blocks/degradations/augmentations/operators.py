@@ -29,6 +29,12 @@ class RandomJPEG(RandomDegradation):
     """JPEG as libjpeg has it, to the bit, at whole qualities of the range `quality`, both ends included.
 
     kornia's RandomJPEG is differentiable and near JPEG instead.
+
+    Examples:
+        >>> x = torch.rand(1, 3, 32, 32)
+        >>> errors = [(RandomJPEG(quality=(q, q))(x) - x).abs().mean() for q in (90, 30)]
+        >>> bool(errors[0] < errors[1])
+        True
     """
 
     def __init__(self, quality: tuple[int, int] = (30, 100), **options: Any) -> None:
@@ -49,6 +55,12 @@ class RandomGaussianBlur(RandomDegradation):
 
     `sigma` is the range of the standard deviations along both axes, in pixels; the other axis's angle is uniform.
     kornia's RandomGaussianBlur has no rotated kernels.
+
+    Examples:
+        >>> x = torch.rand(4, 3, 32, 32)
+        >>> blurred = RandomGaussianBlur(kernel_size=9, sigma=(2.0, 3.0))(x)
+        >>> bool(blurred.std() < 0.5 * x.std())
+        True
     """
 
     def __init__(
@@ -74,7 +86,14 @@ class RandomGaussianBlur(RandomDegradation):
 
 
 class RandomGaussianNoise(RandomDegradation):
-    """Gaussian noise of a standard deviation from the range `sigma`, on the scale of [0, 1]; clipped to [0, 1]."""
+    """Gaussian noise of a standard deviation from the range `sigma`, on the scale of [0, 1]; clipped to [0, 1].
+
+    Examples:
+        >>> augmentation = RandomGaussianNoise(sigma=(0.1, 0.1))
+        >>> y = augmentation(torch.full((4, 3, 64, 64), 0.5))
+        >>> round(y.std().item(), 2)
+        0.1
+    """
 
     def __init__(self, sigma: Range = (0.0, 20 / 255), **options: Any) -> None:
         super().__init__(**options)
@@ -90,7 +109,13 @@ class RandomGaussianNoise(RandomDegradation):
 
 
 class RandomDownscale(RandomDegradation):
-    """Shrunk by a factor from the range `factor` and brought back, both bilinear without antialiasing as in OpenCV."""
+    """Shrunk by a factor from the range `factor` and brought back, both bilinear without antialiasing as in OpenCV.
+
+    Examples:
+        >>> x = torch.rand(1, 3, 32, 32)
+        >>> RandomDownscale(factor=(4.0, 4.0))(x).shape
+        torch.Size([1, 3, 32, 32])
+    """
 
     def __init__(self, factor: Range = (1.0, 8.0), **options: Any) -> None:
         super().__init__(**options)
@@ -110,7 +135,13 @@ class RandomDownscale(RandomDegradation):
 
 
 class RandomMask(RandomDegradation):
-    """Each pixel set to 0 in all channels with probability `fraction`."""
+    """Each pixel set to 0 in all channels with probability `fraction`.
+
+    Examples:
+        >>> y = RandomMask(fraction=0.9)(torch.ones(1, 3, 100, 100))
+        >>> round(y.mean().item(), 1)
+        0.1
+    """
 
     def __init__(self, fraction: float = 0.9, **options: Any) -> None:
         super().__init__(**options)
@@ -127,7 +158,13 @@ class RandomMask(RandomDegradation):
 
 
 class RandomGreyscale(RandomDegradation):
-    """All channels become the luma of BT.601, in the target too."""
+    """All channels become the luma of BT.601, in the target too.
+
+    Examples:
+        >>> y = RandomGreyscale()(torch.rand(2, 3, 8, 8))
+        >>> torch.equal(y[:, 0], y[:, 1]) and torch.equal(y[:, 0], y[:, 2])
+        True
+    """
 
     def sample(self, shape: Shape, generator: torch.Generator) -> Parameters:
         return {}

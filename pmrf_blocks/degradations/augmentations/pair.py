@@ -21,6 +21,14 @@ class PairSequential(AugmentationSequential):
 
     Every other augmentation treats all images alike; masks, boxes and key points go along as in kornia. Degradations
     must stand in it directly, not in a container inside: ValueError.
+
+    Examples:
+        >>> from kornia.augmentation import RandomHorizontalFlip
+        >>> augment = PairSequential(RandomHorizontalFlip(p=1.0), RandomGaussianNoise())
+        >>> x = torch.rand(2, 3, 16, 16)
+        >>> degraded, target = augment(x, x)
+        >>> torch.equal(target, x.flip(-1)), torch.equal(degraded, target)
+        (True, False)
     """
 
     def __init__(self, *args: Any, data_keys: Any = ("input", "image"), **options: Any) -> None:

@@ -19,7 +19,16 @@ from pmrf_blocks.degradations.controlled import (
 
 
 class RandomBlindFace(RandomDegradation):
-    """BlindFaceDegradation with `settings`, its arguments; the target turns grey with its image."""
+    """BlindFaceDegradation with `settings`, its arguments; the target turns grey with its image.
+
+    Examples:
+        >>> from pmrf_blocks.degradations import BlindFaceDegradation
+        >>> x = torch.rand(2, 3, 64, 64)
+        >>> generator = torch.manual_seed(0)
+        >>> degraded = RandomBlindFace()(x)
+        >>> torch.equal(degraded, BlindFaceDegradation()(x, generator=torch.Generator().manual_seed(0))[0])
+        True
+    """
 
     def __init__(
         self,
@@ -72,24 +81,48 @@ class _RandomControlled(RandomDegradation):
 
 
 class RandomDenoising(_RandomControlled):
-    """Denoising: noise alone."""
+    """Denoising: noise alone.
+
+    Examples:
+        >>> x = torch.rand(1, 3, 64, 64).expand(2, -1, -1, -1)
+        >>> degraded = RandomDenoising(same_on_batch=True)(x)
+        >>> torch.equal(degraded[0], degraded[1]), torch.equal(degraded, x)  # one draw for both
+        (True, False)
+    """
 
     kind = Denoising
 
 
 class RandomInpainting(_RandomControlled):
-    """Inpainting: pixels missing, then noise."""
+    """Inpainting: pixels missing, then noise.
+
+    Examples:
+        >>> x = torch.rand(1, 3, 64, 64)
+        >>> RandomInpainting(p=0.0)(x).equal(x)  # no image is degraded
+        True
+    """
 
     kind = Inpainting
 
 
 class RandomColourisation(_RandomControlled):
-    """Colourisation: the mean of the channels with one noise. It keeps three channels, as a batch has one shape."""
+    """Colourisation: the mean of the channels with one noise. It keeps three channels, as a batch has one shape.
+
+    Examples:
+        >>> y = RandomColourisation()(torch.rand(1, 3, 16, 16))
+        >>> y.shape, torch.equal(y[:, 0], y[:, 1])
+        (torch.Size([1, 3, 16, 16]), True)
+    """
 
     kind = Colourisation
 
 
 class RandomSuperResolution(_RandomControlled):
-    """SuperResolution: shrunk, noisy, shown at full size."""
+    """SuperResolution: shrunk, noisy, shown at full size.
+
+    Examples:
+        >>> RandomSuperResolution(keepdim=True)(torch.rand(3, 64, 64)).shape
+        torch.Size([3, 64, 64])
+    """
 
     kind = SuperResolution
