@@ -137,8 +137,7 @@ class Run:
         for group, scale in zip(self.optimizer.param_groups, self.scales):
             group["lr"] = rate * scale
         self.task.train()
-        with seeded(config.seed, "global", self.step, self.rank, device=self.device):
-            parts = [self._backward(next(batches), part) for part in range(config.accumulate)]
+        parts = [self._backward(batches, part) for part in range(config.accumulate)]
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip or math.inf)
         values = {**self._mean(parts), "gradient_norm": float(norm)}
         reason = self.guard.refuse(values["loss"], values["gradient_norm"])
@@ -152,13 +151,18 @@ class Run:
         self.meter.add(values, time.perf_counter() - begin)
         return values
 
-    def _backward(self, batch: Any, part: int) -> dict[str, Tensor]:
-        generator = derive_generator(self.config.seed, "step", self.step, part, self.rank, device=self.device)
+    def _backward(self, batches: Iterator[Any], part: int) -> dict[str, Tensor]:
+        """The gradients of a micro-batch. What it draws depends on its place in the whole batch, so that one process
+        with more micro-batches draws what several draw."""
+        place = part * self.world + self.rank
+        generator = derive_generator(self.config.seed, "step", self.step, place, 0, device=self.device)
         synchronise = part == self.config.accumulate - 1
-        with nullcontext() if synchronise else self.accelerator.no_sync(self.wrapped):
-            with self.autocast:
-                loss, parts = self.wrapped(to_device(batch, self.device), generator)
-            (loss / self.config.accumulate).backward()
+        with seeded(self.config.seed, "global", self.step, place, device=self.device):
+            batch = to_device(next(batches), self.device)
+            with nullcontext() if synchronise else self.accelerator.no_sync(self.wrapped):
+                with self.autocast:
+                    loss, parts = self.wrapped(batch, generator)
+                (loss / self.config.accumulate).backward()
         return {"loss": loss.detach(), **parts}
 
     def _mean(self, parts: list[dict[str, Tensor]]) -> dict[str, float]:

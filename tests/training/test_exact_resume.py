@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from training_toys import Children, Dropping, Points, Regression, config, fit, latest_checkpoint, outcome, train
+from training_toys import Children, Dropping, Points, Regression, config, fit, latest_checkpoint, outcome, stats, train
 
 from pmrf_blocks.training import TrainingError
 from pmrf_blocks.training.checkpoint import load_checkpoint
@@ -128,3 +128,13 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, every
     fit(config(), Regression(), Points(), tmp_path, device="cpu")
     fit(config(), Regression(), Points(), tmp_path / "whole", device="cpu")
     assert outcome(tmp_path) == outcome(tmp_path / "whole")
+
+
+def test_several_processes_draw_what_one_draws_in_as_many_micro_batches(tmp_path):
+    """From their generators and from the global ones: noise, dropout."""
+    assert Children(train, tmp_path / "two", world=2, batch_size=2, log_every=1).wait() == [0, 0]
+    assert Children(train, tmp_path / "one", batch_size=4, accumulate=2, log_every=1).wait() == [0]
+    for name in ("loss", "noise", "drawn", "batch"):
+        one, two = ([line[name] for line in stats(tmp_path / run) if name in line] for run in ("one", "two"))
+        assert one == pytest.approx(two, rel=1e-5)
+        assert len(set(one)) == len(one) == 12
