@@ -18,27 +18,21 @@ from pmrf_blocks.degradations import Greyscale
 SEEDS = 1000
 
 
-def cut_by_kornia(images: Tensor, framing: Framing) -> Build:
-    """The crops and flips that `framing` draws, of uint8 images (B, 3, H, W), by kornia's crop_by_indices and hflip."""
+def cut_by_kornia(arrays: list[np.ndarray], framing: Framing) -> Build:
+    """The crops and flips that `framing` draws, of decoded images (H, W, 3), by kornia's crop_by_indices and hflip."""
 
     def build() -> Any:
-        kornia = peer("kornia")
-        side, length = framing.crop or 0, images.shape[-1]
-        boxes, flipped = [], []
-        for seed in range(SEEDS, SEEDS + len(images)):
+        transform, side = peer("kornia").geometry.transform, framing.crop or 0
+
+        def cut(pixels: np.ndarray, seed: int) -> Tensor:
             rng = np.random.default_rng(seed)
-            top, left = (int(rng.integers(length - side + 1)) for _ in range(2))
+            top, left = (int(rng.integers(length - side + 1)) for length in pixels.shape[:2])
             right, bottom = left + side - 1, top + side - 1
-            boxes.append([[left, top], [right, top], [right, bottom], [left, bottom]])
-            flipped.append(rng.random() < 0.5)
-        corners, chosen = torch.tensor(boxes), torch.tensor(flipped)
+            corners = torch.tensor([[[left, top], [right, top], [right, bottom], [left, bottom]]])
+            image = transform.crop_by_indices(torch.from_numpy(pixels).permute(2, 0, 1)[None], corners)
+            return (transform.hflip(image) if rng.random() < 0.5 else image)[0]
 
-        def run() -> Tensor:
-            cut = kornia.geometry.transform.crop_by_indices(images, corners).clone()
-            cut[chosen] = kornia.geometry.transform.hflip(cut[chosen])
-            return cut
-
-        return run
+        return lambda: torch.stack([cut(pixels, SEEDS + i) for i, pixels in enumerate(arrays)])
 
     return build
 
@@ -54,7 +48,7 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         f"random crop to {small}x{small} and flip, {batch} images of {size}x{size}, 8 bits",
         {
             "ours": lambda: lambda: torch.stack([framing.cut(a, SEEDS + i) for i, a in enumerate(arrays)]),
-            "kornia crop_by_indices, hflip": cut_by_kornia(bytes_, framing),
+            "kornia crop_by_indices, hflip": cut_by_kornia(arrays, framing),
         },
         tolerance=0.0,
         need=Need(traffic=2 * batch * 3 * small**2),
@@ -86,7 +80,9 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         f"luma in all channels, {batch} images of {size}x{size}",
         {
             "ours": lambda: lambda: grey(x),
-            "kornia rgb_to_grayscale": lambda: lambda: peer("kornia").color.rgb_to_grayscale(x).expand_as(x),
+            "kornia rgb_to_grayscale": lambda: (
+                lambda: peer("kornia").color.rgb_to_grayscale(x).expand_as(x).contiguous()
+            ),
         },
         tolerance=1e-6,
         need=Need(traffic=x.numel() * x.itemsize * 4 // 3),

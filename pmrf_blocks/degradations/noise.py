@@ -76,5 +76,5 @@ class Greyscale(DegradationModule):
 
     def forward(self, x: Tensor) -> Tensor:
         x = check_images(x)
-        weights = x.new_tensor(self.weights).view(1, 3, 1, 1)
-        return (x * weights).sum(1, keepdim=True).expand_as(x).clamp(0, 1)
+        red, green, blue = (weight * channel for weight, channel in zip(self.weights, x.split(1, 1)))
+        return (red + green + blue).clamp(0, 1).expand_as(x).contiguous()
