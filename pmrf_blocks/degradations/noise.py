@@ -76,5 +76,8 @@ class Greyscale(DegradationModule):
 
     def forward(self, x: Tensor) -> Tensor:
         x = check_images(x)
-        red, green, blue = (weight * channel for weight, channel in zip(self.weights, x.split(1, 1)))
-        return (red + green + blue).clamp(0, 1).expand_as(x).contiguous()
+        red, green, blue = x.split(1, 1)
+        luma = self.weights[0] * red
+        luma += self.weights[1] * green
+        luma += self.weights[2] * blue
+        return luma.clamp_(0, 1).expand_as(x).contiguous()
