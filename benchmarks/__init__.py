@@ -24,6 +24,7 @@ BENCHMARKS = (
     "transformer",
     "degradation",
     "image_operators",
+    "training_images",
     "solvers",
     "evaluation",
     "training_step",

@@ -94,7 +94,8 @@ def busy(record: dict[str, Any]) -> str:
 
 def goals(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[str]:
     """Every goal, met or not, and whether it could be; then everything that a peer does better."""
-    yield "\n### Goals\n\n| work | against | goal | measured | |\n|---|---|---|---|---|"
+    if any(row["goals"] for row, _ in rows):
+        yield "\n### Goals\n\n| work | against | goal | measured | |\n|---|---|---|---|---|"
     for row, _ in rows:
         for goal in row["goals"]:
             cells = [row["work"], goal["against"] or "the clock", _goal(goal), *verdict(row, goal)]

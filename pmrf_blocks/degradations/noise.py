@@ -76,5 +76,8 @@ class Greyscale(DegradationModule):
 
     def forward(self, x: Tensor) -> Tensor:
         x = check_images(x)
-        weights = x.new_tensor(self.weights).view(1, 3, 1, 1)
-        return (x * weights).sum(1, keepdim=True).expand_as(x).clamp(0, 1)
+        red, green, blue = x.split(1, 1)
+        luma = self.weights[0] * red
+        luma += self.weights[1] * green
+        luma += self.weights[2] * blue
+        return luma.clamp_(0, 1).expand_as(x).contiguous()
