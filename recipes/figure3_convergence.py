@@ -27,11 +27,17 @@ def figure3(pixels: Flow, latents: Flow, pieces: int, faces: Images) -> Figure:
     )
 
 
-def paper() -> Figure:
+def equal(pixels: Flow) -> Flow:
     """PMRF has as many steps of as large batches as Latent-PMRF has (section 4.2)."""
-    pixels, faces = pmrf.paper(), CELEBA_TEST
-    equal = replace(pixels, train=replace(pixels.train, steps=400_000, batch_size=64))
-    return figure3(equal, latent_pmrf.paper(), 40, faces)
+    return replace(pixels, train=replace(pixels.train, steps=400_000, batch_size=64))
+
+
+def paper() -> Figure:
+    return figure3(equal(pmrf.paper()), latent_pmrf.paper(), 40, CELEBA_TEST)
+
+
+def release() -> Figure:
+    return figure3(equal(pmrf.release()), latent_pmrf.release(), 40, CELEBA_TEST)
 
 
 def small() -> Figure:
@@ -43,4 +49,4 @@ def debug() -> Figure:
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

@@ -38,6 +38,13 @@ def paper() -> Figure:
     return figure9(("FLUX-VAE f8c16", flow.on(flux)), flow.on(sixteen(sim_vae.paper())), 40, faces)
 
 
+def release() -> Figure:
+    """Latent-PMRF as the release has it, in FLUX's latents and in those of its own Sim-VAE."""
+    flow, (label, other) = latent_pmrf.release(), paper().slow
+    assert other.autoencoder is not None
+    return figure9((label, flow.on(other.autoencoder)), flow.on(sixteen(sim_vae.release())), 40, CELEBA_TEST)
+
+
 def small() -> Figure:
     faces = Images("faces256/test", 64, held_out=True)
     flow, about = latent_pmrf.small(), "SD-VAE f8c16, FLUX-VAE's architecture trained here, stands in for FLUX-VAE."
@@ -53,4 +60,4 @@ def debug() -> Figure:
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

@@ -17,6 +17,11 @@ def paper() -> Autoencoder:
     return replace(sim_vae.paper(), network=network)
 
 
+def release() -> Autoencoder:
+    """Trained as the release trains Sim-VAE."""
+    return replace(sim_vae.release(), network=paper().network)
+
+
 def small() -> Autoencoder:
     network = Net(SDVAE, 32, channels=(16, 32, 64, 64), blocks_per_level=1, middle_blocks=2, norm_groups=4)
     return replace(sim_vae.small(), network=network)
@@ -28,4 +33,4 @@ def debug() -> Autoencoder:
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

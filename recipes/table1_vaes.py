@@ -9,7 +9,7 @@ paper's scale; at the smaller scales they are left out.
 
 from dataclasses import replace
 
-from pmrf_blocks.experiments import CELEBA_TEST, Claim, Flow, Images, Row, Table, launch
+from pmrf_blocks.experiments import CELEBA_TEST, Autoencoder, Claim, Flow, Images, Row, Table, launch
 from recipes import latent_pmrf, sd_vae, table3_channels
 
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5:vae"
@@ -62,11 +62,17 @@ def on_published(flow: Flow, repo: str, channels: int) -> Flow:
     return flow.on(replace(theirs, network=theirs.network.changed(latent_channels=channels), published=repo))
 
 
-def paper() -> Table:
-    flow = latent_pmrf.paper()
+def beside_published(flow: Flow, theirs: Autoencoder) -> Table:
     published = {repo: on_published(flow, repo, channels) for repo, channels in ((SD15, 4), (SDXL, 4), (FLUX, 16))}
-    faces = CELEBA_TEST
-    return table1(flow, table3_channels.with_channels(flow, 16), flow.on(sd_vae.paper()), published, faces)
+    return table1(flow, table3_channels.with_channels(flow, 16), flow.on(theirs), published, CELEBA_TEST)
+
+
+def paper() -> Table:
+    return beside_published(latent_pmrf.paper(), sd_vae.paper())
+
+
+def release() -> Table:
+    return beside_published(latent_pmrf.release(), sd_vae.release())
 
 
 def small() -> Table:
@@ -80,4 +86,4 @@ def debug() -> Table:
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

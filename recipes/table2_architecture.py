@@ -67,6 +67,10 @@ def paper() -> Table:
     return table2(latent_pmrf.paper(), sd_vae.paper(), CELEBA_TEST)
 
 
+def release() -> Table:
+    return table2(latent_pmrf.release(), sd_vae.release(), CELEBA_TEST)
+
+
 def small() -> Table:
     return table2(latent_pmrf.small(), sd_vae.small(), Images("faces256/test", 64, held_out=True))
 
@@ -76,4 +80,4 @@ def debug() -> Table:
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

@@ -51,6 +51,10 @@ def paper() -> Table:
     return table3(latent_pmrf.paper(), CELEBA_TEST)
 
 
+def release() -> Table:
+    return table3(latent_pmrf.release(), CELEBA_TEST)
+
+
 def small() -> Table:
     return table3(latent_pmrf.small(), Images("faces256/test", 64, held_out=True))
 
@@ -60,4 +64,4 @@ def debug() -> Table:
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

@@ -9,10 +9,8 @@ perceptual loss. The others are the paper's numbers, for orientation. At the sma
 same run, and PMRF is left out.
 """
 
-from dataclasses import replace
-
 from pmrf_blocks.experiments import CELEBA_TEST, Claim, Diffusion, Flow, Images, Row, Table, launch
-from recipes import latent_pmrf, pmrf
+from recipes import figure3_convergence, latent_pmrf, pmrf
 
 
 def diffusion(ours: Flow) -> Diffusion:
@@ -75,10 +73,13 @@ def table4(ours: Flow, pixels: Flow, longer: Flow | None, faces: Images) -> Tabl
 
 
 def paper() -> Table:
-    """PMRF* has as many steps of as large batches as Latent-PMRF has (section 4.2)."""
-    ours, longer, faces = latent_pmrf.paper(), pmrf.paper(), CELEBA_TEST
-    equal = replace(longer, train=replace(longer.train, steps=400_000, batch_size=64))
-    return table4(ours, equal, longer, faces)
+    longer = pmrf.paper()
+    return table4(latent_pmrf.paper(), figure3_convergence.equal(longer), longer, CELEBA_TEST)
+
+
+def release() -> Table:
+    longer = pmrf.release()
+    return table4(latent_pmrf.release(), figure3_convergence.equal(longer), longer, CELEBA_TEST)
 
 
 def small() -> Table:
@@ -90,4 +91,4 @@ def debug() -> Table:
 
 
 if __name__ == "__main__":
-    launch(__doc__, paper=paper, small=small, debug=debug)
+    launch(__doc__, paper=paper, release=release, small=small, debug=debug)

@@ -82,26 +82,28 @@ def restore_album(album: Album, arguments: argparse.Namespace, options: dict[str
             if gallery is not None:
                 gallery.add(job.path, job.target, restored.background, restored.result.pixels, restored.summary())
 
-        skipped = for_each(
-            files,
-            bar,
-            1,
-            make,
-            write,
-            max_pixels=arguments.max_pixels or MAX_PIXELS,
-            strict=arguments.strict,
-            line=lambda number, job, done: (
-                f"[{number}/{count}] {shown(job.path.name)}: {done.restored.summary()}, {done.seconds:.1f} s"
-            ),
-            failed=lambda path, reason: pictures.append({"input": shown(path), "skipped": reason}),
-        )
         try:
-            if gallery is not None and gallery.write():
-                bar.write(f"before and after: {shown(gallery.page)}", file=sys.stderr)
-            if arguments.report is not None:
-                _write_report(arguments, album, pictures, options["weight"])
-        except (ImageError, OSError) as error:
-            raise ArgumentError(f"the photographs are written, but not all beside them: {error}") from None
+            skipped = for_each(
+                files,
+                bar,
+                1,
+                make,
+                write,
+                max_pixels=arguments.max_pixels or MAX_PIXELS,
+                strict=arguments.strict,
+                line=lambda number, job, done: (
+                    f"[{number}/{count}] {shown(job.path.name)}: {done.restored.summary()}, {done.seconds:.1f} s"
+                ),
+                failed=lambda path, reason: pictures.append({"input": shown(path), "skipped": reason}),
+            )
+        finally:  # an interruption too leaves a page and a report of what was done
+            try:
+                if gallery is not None and gallery.write():
+                    bar.write(f"before and after: {shown(gallery.page)}", file=sys.stderr)
+                if arguments.report is not None:
+                    _write_report(arguments, album, pictures, options["weight"])
+            except (ImageError, OSError) as error:
+                raise ArgumentError(f"the photographs are written, but not all beside them: {error}") from None
     return 1 if skipped else 0
 
 

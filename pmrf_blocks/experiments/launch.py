@@ -231,7 +231,7 @@ def faces_of(arguments: TableArguments, place: Place, recipe: Table | Figure) ->
     seeds, weights = arguments.degradation_seeds, dict(given.partition("=")[::2] for given in arguments.metric_weights)
     if arguments.inception is not None:
         weights.setdefault("inception", str(arguments.inception))
-    further = {"metrics": arguments.metrics, "weights": weights, "papers": arguments.scale == "paper"}
+    further = {"metrics": arguments.metrics, "weights": weights, "papers": arguments.scale in ("paper", "release")}
     return FaceSet(place, images, limit=arguments.limit, degradation_seeds=seeds, further=further)
 
 

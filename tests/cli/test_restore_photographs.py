@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -70,6 +71,36 @@ def test_the_page_needs_neither_server_nor_network(album, tmp_path):
     (out / "index.html").write_text("a page of somebody's own")
     assert main(["restore", str(album / "a.png"), "-o", str(out), "--overwrite"]) == 0
     assert (out / "index.html").read_text() == "a page of somebody's own"
+
+
+def test_an_interruption_leaves_a_page_and_a_report_and_the_next_run_adds_to_them(album, tmp_path, monkeypatch):
+    class Interrupted(Brighter):
+        def restore(self, images, **options):
+            if self.seen:
+                raise KeyboardInterrupt
+            return super().restore(images, **options)
+
+    (album / "inner" / "ä b&%41.png").write_bytes((album / "a.png").read_bytes())
+    monkeypatch.setattr(restore_command, "load_restorer", lambda model, **options: Interrupted(0.3))
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    call = ["restore", str(album), "--recursive", "-o", str(out), "--report"]
+    assert main([*call, str(report)]) == 130
+    assert [picture["input"] for picture in json.loads(report.read_text())["pictures"]] == [str(album / "a.png")]
+    shown_first = re.findall(r'<a href="([^"]+)"', (out / "index.html").read_text(encoding="utf-8"))
+    assert shown_first == ["a.png"]
+    small = (out / "index_files" / "a.png_before.jpg").read_bytes()
+    monkeypatch.setattr(restore_command, "load_restorer", lambda model, **options: Brighter(0.3))
+    assert main([*call, str(tmp_path / "second.json")]) == 1  # the first is there already
+    page = (out / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r'<a href="([^"]+)"', page)
+    assert links == ["a.png", "b.jpg", "inner/a.png", "inner/%C3%A4%20b%26%2541.png"]
+    for link in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert (out / unquote(link)).is_file()
+    assert (out / "index_files" / "a.png_before.jpg").read_bytes() == small
+    (out / "b.jpg").unlink()
+    assert main(["restore", str(album / "a.png"), "-o", str(out), "--overwrite"]) == 0
+    links = re.findall(r'<a href="([^"]+)"', (out / "index.html").read_text(encoding="utf-8"))
+    assert links == ["a.png", "inner/a.png", "inner/%C3%A4%20b%26%2541.png"]  # once each, none of what is gone
 
 
 def test_one_file_gets_no_page(album, tmp_path):

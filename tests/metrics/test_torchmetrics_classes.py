@@ -123,3 +123,20 @@ def test_features_may_be_given(images):
 
 def test_metrics_are_listed():
     assert {"psnr", "fid", "deg", "mmd_dinov2"} <= set(list_metrics())
+
+
+def measured(rank, place, images):
+    """One of two processes: its share of the images, then what the collection makes of both."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{place}/meet", rank=rank, world_size=2)
+    collection = build()
+    collection.update(**part(images, 5 * rank, 5 + 7 * rank))
+    torch.save({name: float(value) for name, value in collection.compute().items()}, f"{place}/{rank}")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_agree_on_all_images(images, tmp_path):
+    torch.multiprocessing.spawn(measured, (str(tmp_path), images), nprocs=2)
+    for rank in range(2):
+        assert torch.load(tmp_path / str(rank)) == pytest.approx(
+            {name: float(value) for name, value in expected(images).items()}, rel=1e-5
+        )

@@ -77,6 +77,22 @@ def test_releases_differ_from_the_paper_where_it_is_known():
     assert pixels.train.clip is pmrf.paper().train.clip is None
 
 
+def test_tables_and_figures_have_a_release_where_their_stages_have_one():
+    table = table4_methods.release()
+    stages = {row.label: row.stage for row in table.rows if row.stage is not None}
+    assert (stages["Latent-PMRF"], stages["PMRF"]) == (latent_pmrf.release(), pmrf.release())
+    assert stages["PMRF*"] == figure3_convergence.release().slow[1]
+    assert stages["PMRF*"].train == table4_methods.paper().rows[10].stage.train
+    assert table2_architecture.release().rows[0].stage == latent_pmrf.release()
+    assert table2_architecture.release().rows[4].stage.autoencoder == sd_vae.release()
+    assert sd_vae.release().train == sim_vae.release().train
+    channels = {flow.velocity.arguments["in_channels"] for _, flow in figure9_vae_convergence.release().flows}
+    assert channels == {16}
+    for recipe in (table1_vaes, table2_architecture, table3_channels, table4_methods):
+        assert [row.label for row in recipe.release().rows] == [row.label for row in recipe.paper().rows]
+        assert recipe.release().faces == recipe.paper().faces
+
+
 def test_a_scale_that_a_recipe_has_not_is_refused_in_a_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["recipe", "--data", str(tmp_path), "--scale", "release", "--show"])
     with pytest.raises(SystemExit, match="--scale release: nothing was published"):
