@@ -25,7 +25,6 @@ from pmrf_blocks.data.published_sets import PUBLISHED_SETS
 from pmrf_blocks.degradations import BlindFaceDegradation
 from pmrf_blocks.experiments import Net
 from pmrf_blocks.flow import consistency_flow_matching_loss
-from pmrf_blocks.losses.perceptual import REAL_ESRGAN_WEIGHTS
 from pmrf_blocks.metrics.protocols import PROTOCOLS
 from pmrf_blocks.metrics.registry import METRICS
 from pmrf_blocks.restoration import LatentPMRF
@@ -38,7 +37,6 @@ PLACES: dict[str, Any] = {
     "blind-face": Net(BlindFaceDegradation),
     "pipeline": Net(LatentPMRF, autoencoder=None, estimator=None, velocity=None, size=512),
     "consistency": Net(consistency_flow_matching_loss, None, None, None),
-    "REAL_ESRGAN_WEIGHTS": {"layers": REAL_ESRGAN_WEIGHTS},
     "PUBLISHED_SETS": PUBLISHED_SETS,
     "PROTOCOLS": PROTOCOLS,
     "METRICS": METRICS,

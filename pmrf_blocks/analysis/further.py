@@ -85,6 +85,8 @@ class FurtherScores:
         for name in sets:
             self._build(name, weights)
         self.sets = [name for name in sets if name not in self.unavailable]
+        for name, reason in self.unavailable.items():
+            self.unavailable[name] = reason.replace("--weights", "--metric-weights")  # as recipes call it
         for name in needed:
             if name in self.unavailable:
                 raise ValueError(f"{FURTHER[name].label} cannot be measured: {self.unavailable[name]}")

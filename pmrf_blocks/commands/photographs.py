@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +20,17 @@ from pmrf_blocks.commands.files import Job, for_each
 from pmrf_blocks.commands.gallery import Gallery
 from pmrf_blocks.commands.targets import ArgumentError, Plan
 from pmrf_blocks.faces import Detector
-from pmrf_blocks.images import MAX_PIXELS, ImageError, LoadedImage, save_picture, shown, write_image, write_whole
+from pmrf_blocks.images import (
+    MAX_PIXELS,
+    WRITABLE,
+    ImageError,
+    LoadedImage,
+    describe_image,
+    save_picture,
+    shown,
+    write_image,
+    write_whole,
+)
 from pmrf_blocks.restoration import FaceReport, Pipeline, RestoredPhotograph, comparison, restore_photograph
 
 WIDEST = 1024  # pixels of a tile in a comparison
@@ -77,7 +88,7 @@ def restore_album(album: Album, arguments: argparse.Namespace, options: dict[str
                 save_picture(comparison([tiles], tile=width), job.targets[1])
             if arguments.save_faces:
                 _write_faces(restored, job, arguments.overwrite)
-            write_image(restored.result, job.target)
+            _write_result(restored, job)
             pictures.append(_described(job, done))
             if gallery is not None:
                 gallery.add(job.path, job.target, restored.background, restored.result.pixels, restored.summary())
@@ -109,6 +120,20 @@ def restore_album(album: Album, arguments: argparse.Namespace, options: dict[str
 
 def _is_one_file(output: Path, files: Plan) -> bool:
     return any(item.targets and item.targets[0] == output for item in files.items)
+
+
+def _write_result(restored: RestoredPhotograph, job: Job) -> None:
+    """A photograph of which nothing changed keeps its file, byte for byte: coded anew, a JPEG would lose a little."""
+    photograph = job.photograph
+    same = restored.background is photograph.pixels and not any(report.restored for report in restored.faces)
+    whole = photograph.frames == 1 and not photograph.damage
+    if same and whole and describe_image(job.path).format == WRITABLE[job.target.suffix.lower()]:
+        try:
+            write_whole(job.target, lambda temporary: shutil.copyfile(job.path, temporary))
+        except OSError as error:
+            raise ImageError(f"cannot write {shown(job.target)}: {error.strerror or error}") from None
+    else:
+        write_image(restored.result, job.target)
 
 
 def _write_faces(restored: RestoredPhotograph, job: Job, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
                 overwrite=arguments.overwrite,
                 recursive=arguments.recursive,
                 max_pixels=arguments.max_pixels or MAX_PIXELS,
-                others=beside if arguments.compare else no_others,
+                others=beside() if arguments.compare else no_others,
             )
         )
         if files is not None and not arguments.aligned:
@@ -96,6 +97,15 @@ def check(arguments: argparse.Namespace) -> None:
         check_outputs([arguments.report], (".json",), overwrite=arguments.overwrite)
 
 
-def beside(target: Path) -> tuple[Path, ...]:
-    """Where the comparison goes that --compare writes beside a result."""
-    return (target.with_name(within_limit(target.stem, "_compare.png")),)
+def beside() -> Callable[[Path], tuple[Path, ...]]:
+    """Where the comparison goes that --compare writes beside a result: NAME_compare.png; of a second picture of that
+    name, as b.png beside b.jpg, NAME.EXT_compare.png."""
+    owners: dict[Path, Path] = {}
+
+    def comparison_of(target: Path) -> tuple[Path, ...]:
+        made = target.with_name(within_limit(target.stem, "_compare.png"))
+        if owners.setdefault(made, target) != target:
+            made = target.with_name(within_limit(target.name, "_compare.png"))
+        return (made,)
+
+    return comparison_of

@@ -20,7 +20,7 @@ NEUTRAL = frozenset({
 })  # fmt: skip
 
 # Settings that came later are not told at these values: runs that were finished before are found again.
-UNTOLD = {"degraded": None, "horizon": None, "sample": False}
+UNTOLD = {"degraded": None, "horizon": None, "sample": False, "perceptual_layers": None}
 UNTOLD_ARGUMENTS = {"merge": "linear", "patches": "linear", "bias": False, "zero_output": True}  # of networks
 
 

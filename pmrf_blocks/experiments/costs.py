@@ -120,9 +120,11 @@ def task_without_values(stage: Any) -> Task:
     if isinstance(stage, Decoder):
         network.encoder.requires_grad_(False)
     if isinstance(stage, (Autoencoder, Decoder)) and stage.perceptual == "vgg19":
-        perceptual = PerceptualLoss(vgg19(), REAL_ESRGAN_WEIGHTS)
+        perceptual = PerceptualLoss(vgg19(), stage.perceptual_layers or REAL_ESRGAN_WEIGHTS)
     elif isinstance(stage, (Autoencoder, Decoder)) and stage.perceptual != "none":
-        perceptual = perceptual_loss(stage.perceptual)  # with values: its package warns of loading into none
+        perceptual = perceptual_loss(
+            stage.perceptual, weights=stage.perceptual_layers
+        )  # with values: its package warns of loading into none
         perceptual.to("meta")
     task = task_of(stage, network, built, perceptual=perceptual)
     for module in task.frozen_modules():

@@ -169,7 +169,7 @@ def keep(network: nn.Module, stage: Stage, place: Place) -> None:
 
 def fit_autoencoder(stage: Autoencoder | Decoder, network: nn.Module, place: Place) -> nn.Module:
     whole = stage.autoencoder if isinstance(stage, Decoder) else stage
-    perceptual = perceptual_loss(stage.perceptual, vgg19=place.vgg19)
+    perceptual = perceptual_loss(stage.perceptual, vgg19=place.vgg19, weights=stage.perceptual_layers)
     task = task_of(stage, network, lambda part: trained(part, place), perceptual=perceptual)
     parts = [place.images(images, counted=len(whole.images) > 1) for images in whole.images]
     data = parts[0] if isinstance(parts[0], IterableImages) else JoinedDataset(*parts)

@@ -3,6 +3,7 @@ every weight came to be; an ablation is dataclasses.replace of one field."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ class Autoencoder:
     """Arguments:
     images: what it is trained on; `faces` are what its latents are normalised over.
     perceptual: 'vgg19' (the paper's), 'efficientnet-lite1' (where those weights are not at hand), or 'none'.
+    perceptual_layers: weights of its layers, {"conv5_4": 1.0}; None: Real-ESRGAN's of VGG-19 (appendix B.2).
     perceptual_weight, kl_weight: of the loss (eq. 9); KL is summed over the latent of a 256x256 crop.
     published: folder or hub id of a finished autoencoder in diffusers layout, instead of training one; of a hub's
         repository with a revision and a folder inside it where need be (OWNER/NAME[@REVISION][:FOLDER], such as
@@ -42,6 +44,7 @@ class Autoencoder:
     perceptual_weight: float = 0.05
     kl_weight: float = 1e-6
     published: str | None = None
+    perceptual_layers: Mapping[str, float] | None = None
 
     @property
     def kl_weight_of_crop(self) -> float:
@@ -67,6 +70,7 @@ class Decoder:
     train: TrainConfig
     perceptual: str = "vgg19"
     perceptual_weight: float = 0.05
+    perceptual_layers: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

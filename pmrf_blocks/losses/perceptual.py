@@ -57,14 +57,17 @@ class PerceptualLoss(nn.Module):
         return total
 
 
-def perceptual_loss(name: str, *, vgg19: Path | None = None) -> PerceptualLoss | None:
+def perceptual_loss(
+    name: str, *, vgg19: Path | None = None, weights: Mapping[str, float] | None = None
+) -> PerceptualLoss | None:
     """The perceptual loss that a configuration names.
 
     Arguments:
         name: 'vgg19' (the paper's, appendix B.2), 'efficientnet-lite1' (whose weights a package carries) or 'none'.
         vgg19: torchvision's vgg19 .pth file.
+        weights: of the layers, as PerceptualLoss takes them; None: REAL_ESRGAN_WEIGHTS of VGG-19, 1 of the other's.
 
-    Raises ValueError for another name, and where VGG-19's weights are needed and not given.
+    Raises ValueError for another name or layer, and where VGG-19's weights are needed and not given.
 
     Examples:
         >>> perceptual_loss("none") is None
@@ -73,7 +76,7 @@ def perceptual_loss(name: str, *, vgg19: Path | None = None) -> PerceptualLoss |
     if name == "none":
         return None
     if name == "efficientnet-lite1":
-        return PerceptualLoss(EfficientNetLiteFeatures(), relative=True)
+        return PerceptualLoss(EfficientNetLiteFeatures(), weights, relative=True)
     if name != "vgg19":
         raise ValueError(f"perceptual must be one of 'vgg19', 'efficientnet-lite1', 'none'; got {name!r}")
     if vgg19 is None:
@@ -81,4 +84,4 @@ def perceptual_loss(name: str, *, vgg19: Path | None = None) -> PerceptualLoss |
             "the perceptual loss needs torchvision's VGG-19 (IMAGENET1K_V1): download "
             "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth and pass --vgg19 FILE"
         )
-    return PerceptualLoss(VGG19Features(vgg19), REAL_ESRGAN_WEIGHTS)
+    return PerceptualLoss(VGG19Features(vgg19), REAL_ESRGAN_WEIGHTS if weights is None else weights)

@@ -173,6 +173,10 @@ def restore_photograph(
     limit = LARGEST * restorer.size if max_face is None else max_face
     if min_face < 1 or limit < min_face:
         raise ValueError(f"min_face must be at least 1 and max_face at least min_face; got {min_face:g}, {limit:g}")
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1; got {batch}")
+    if not callable(min_change) and not min_change >= 0:
+        raise ValueError(f"min_change must be at least 0; got {min_change}")
     pixels = photograph.pixels
     known = find_faces(pixels, detector, smallest=min_face) if found is None else found
     chosen = choose(known, faces, pixels)

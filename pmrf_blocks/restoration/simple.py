@@ -14,6 +14,7 @@ from torch import Tensor
 from pmrf_blocks.faces import Detector, build_detector
 from pmrf_blocks.images import LoadedImage, open_image, picture_of, take_picture
 from pmrf_blocks.restoration.aligned import loss_of_detail, restore_crop
+from pmrf_blocks.restoration.backgrounds import SuperResolution
 from pmrf_blocks.restoration.loading import load_restorer
 from pmrf_blocks.restoration.photographs import FaceRestorer, restore_photograph
 
@@ -36,8 +37,9 @@ def restore(
         model: 'bundled', a folder, a hub id, or a pipeline.
         device: where a model that is loaded here runs; None is the CPU.
         detector: 'auto', 'yunet', 'dlib', or one of build_detector()'s.
-        options: of restore_photograph() (faces, min_face, max_face, upscale, ...), with `aligned` of restore_crop()
-            (size), and of Pipeline.restore() (weight, steps, seed, ...).
+        options: of restore_photograph() (faces, min_face, max_face, upscale, ...; `background` may also be 'lanczos' or
+            a super-resolution checkpoint's file), with `aligned` of restore_crop() (size), and of Pipeline.restore()
+            (weight, steps, seed, ...).
 
     Returns:
         What was given: a Pillow image of a path or Pillow image, an array of an array's kind, a tensor of a tensor's.
@@ -64,6 +66,9 @@ def restore(
         result = restore_crop(restorer, photograph, **options).result
     else:
         finder = build_detector(detector) if isinstance(detector, str) else detector
+        if isinstance(background := options.get("background"), str | Path):
+            lanczos = background == "lanczos"
+            options["background"] = None if lanczos else SuperResolution(background, device or "cpu")
         result = restore_photograph(restorer, photograph, finder, **options).result
     return _as_given(result, image)
 
@@ -80,6 +85,9 @@ def _loaded(image: str | Path | Image.Image | np.ndarray | Tensor) -> LoadedImag
         return LoadedImage(_unit(pixels.detach().cpu()))
     if not isinstance(image, np.ndarray):
         raise ValueError(f"image must be a path, a Pillow image, an array or a tensor; got {type(image).__name__}")
+    image = np.ascontiguousarray(image)  # torch takes no mirrored view, such as BGR turned to RGB
+    if 0 in image.shape:
+        raise ValueError(f"an image must have pixels; got {image.shape}")
     if image.ndim == 2:
         return LoadedImage(_unit(torch.tensor(image)).expand(3, -1, -1), grey=True)
     if image.ndim != 3 or image.shape[2] not in (3, 4):

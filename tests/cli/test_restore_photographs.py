@@ -103,6 +103,29 @@ def test_an_interruption_leaves_a_page_and_a_report_and_the_next_run_adds_to_the
     assert links == ["a.png", "inner/a.png", "inner/%C3%A4%20b%26%2541.png"]  # once each, none of what is gone
 
 
+def test_a_photograph_of_which_nothing_changes_keeps_its_file(album, tmp_path, monkeypatch):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(blurred(120, 160)).save(album / "turned.jpg", quality=60, exif=turned)
+    Image.fromarray(blurred(120, 160)).convert("CMYK").save(album / "inks.jpg", quality=60)
+    (album / "really.png").write_bytes((album / "b.jpg").read_bytes())
+    monkeypatch.setattr(restore_command, "build_detector", lambda name: Told((80, 60, 70)))  # larger than 2 x 32
+    out = tmp_path / "out"
+    assert main(["restore", str(album), "-o", str(out), "--report", str(tmp_path / "report.json")]) == 1
+    for name in ("a.png", "b.jpg", "inks.jpg", "turned.jpg"):
+        assert (out / name).read_bytes() == (album / name).read_bytes(), name
+    assert Image.open(out / "really.png").format == "PNG"
+    assert main(["restore", str(album / "b.jpg"), "-o", str(tmp_path / "large.jpg"), "--upscale", "2"]) == 0
+    assert Image.open(tmp_path / "large.jpg").size == (320, 240)
+
+
+def test_two_pictures_of_one_name_get_a_comparison_each(album, tmp_path):
+    (album / "b.png").write_bytes((album / "a.png").read_bytes())
+    out = tmp_path / "out"
+    assert main(["restore", str(album / "b.jpg"), str(album / "b.png"), "-o", str(out), "--compare"]) == 0
+    assert {path.name for path in out.glob("b*")} == {"b.jpg", "b_compare.png", "b.png", "b.png_compare.png"}
+
+
 def test_one_file_gets_no_page(album, tmp_path):
     assert main(["restore", str(album / "a.png"), "-o", str(tmp_path / "new.png"), "--upscale", "2"]) == 0
     assert Image.open(tmp_path / "new.png").size == (320, 240)

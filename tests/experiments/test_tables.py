@@ -114,7 +114,7 @@ def test_the_papers_metrics_are_asked_for_at_the_papers_scale(arguments, monkeyp
     assert "| FD-DINOv2 ↓ | MMD-DINOv2 ↓ |" in text
     assert "- FD-DINOv2: dinov2, made up." in text
     assert "Columns with a star are stand-ins." in text
-    assert "- Not measured: FID: give the file pt_inception" in text
+    assert "- Not measured: FID: give the file pt_inception-2015-12-05-6726825d.pth (--metric-weights " in text
     assert "MUSIQ: pyiqa could not build musiq (OSError: no network)" in text
     assert "| posterior mean | 1 | " in text
     (told,) = json.loads(page.with_suffix(".json").read_text())["scores"].values()

@@ -16,6 +16,7 @@ from told_faces import Brighter, Told
 
 import pmrf_blocks
 from pmrf_blocks.images import LoadedImage
+from pmrf_blocks.pretrained import WeightsError
 from pmrf_blocks.restoration import SuperResolution, restore_photograph
 from pmrf_blocks.restoration.backgrounds import enlarge_lanczos
 from pmrf_blocks.restoration.photographs import WEIGHT, choose, relative_change
@@ -125,6 +126,9 @@ def test_enlarged(photograph):
         ({"upscale": 3}, "upscale must be one of 1, 2, 4; got 3"),
         ({"min_face": 0}, "min_face must be at least 1"),
         ({"max_face": 20}, "max_face at least min_face"),
+        ({"batch": 0}, "batch must be at least 1; got 0"),
+        ({"min_change": -0.5}, "min_change must be at least 0; got -0.5"),
+        ({"min_change": float("nan")}, "min_change must be at least 0; got nan"),
     ],
 )
 def test_bad_arguments(photograph, options, message):
@@ -141,7 +145,7 @@ def test_whatever_is_given_comes_back_in_kind(tmp_path, photograph):
         result = pmrf_blocks.restore(given, **call)
         assert isinstance(result, Image.Image)
         assert np.array_equal(np.asarray(result), array)
-    for given in (array, array / 255.0, array[..., 0], np.concatenate([array, array[..., :1]], 2)):
+    for given in (array, array[..., ::-1], array / 255.0, array[..., 0], np.concatenate([array, array[..., :1]], 2)):
         result = pmrf_blocks.restore(given, **call)
         assert result.dtype == given.dtype
         np.testing.assert_allclose(result, given, atol=1e-6)
@@ -150,9 +154,23 @@ def test_whatever_is_given_comes_back_in_kind(tmp_path, photograph):
         assert result.dtype == given.dtype
         torch.testing.assert_close(result, given)
     assert pmrf_blocks.restore(array[:32, :32], model=Brighter(), aligned=True).shape == (32, 32, 3)
-    for wrong, message in ((array * 2.0, r"in \[0, 1\]"), (array[..., :2], "array must be"), (3, "must be a path")):
+    for wrong, message in (
+        (array * 2.0, r"in \[0, 1\]"),
+        (array[..., :2], "array must be"),
+        (array[:0], "have pixels"),
+        (3, "must be a path"),
+    ):
         with pytest.raises(ValueError, match=message):
             pmrf_blocks.restore(wrong, **call)
+
+
+def test_the_background_is_named_as_the_command_names_it(tmp_path, photograph):
+    call = {"model": Brighter(), "detector": Told(*FACES), "upscale": 2}
+    torch.testing.assert_close(
+        pmrf_blocks.restore(photograph.pixels, background="lanczos", **call), enlarge_lanczos(photograph.pixels, 2)
+    )
+    with pytest.raises(WeightsError, match=r"net\.pth|spandrel"):
+        pmrf_blocks.restore(photograph.pixels, background=tmp_path / "net.pth", **call)
 
 
 def test_a_pillow_image_is_turned_upright_and_keeps_its_profile(photograph):
