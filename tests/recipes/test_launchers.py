@@ -36,6 +36,22 @@ def test_the_documented_line_distributes(image_folders, tmp_path):
     assert (run / "model/model.safetensors").exists()
 
 
+def test_two_launchers_train_as_two_machines_would(image_folders, tmp_path):
+    line = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    line += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
+    recipe = ["-m", "recipes.posterior_mean", "--scale", "debug", "--threads", "1", "--device", "cpu"]
+    recipe += ["--data", str(image_folders), "--runs", str(tmp_path)]
+    nodes = [
+        subprocess.Popen([*line, "--node-rank", rank, *recipe], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for rank in ("0", "1")
+    ]
+    said = [node.communicate(timeout=300)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0]
+    (run,) = tmp_path.iterdir()
+    assert said == [f"{run}\n", ""]  # one process speaks
+    assert json.loads((run / "config.json").read_text())["environment"]["processes"] == 2
+
+
 def launched(launcher, data, runs, *arguments):
     line = [sys.executable, "-m", *launcher, "-m", "recipes.bundled", "--data", str(data), "--runs", str(runs)]
     line += ["--scale", "debug", "--threads", "1", "--device", "cpu", *arguments]
