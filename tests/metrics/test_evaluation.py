@@ -3,7 +3,6 @@
 import gc
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from pmrf_blocks.metrics.image_sets import ImageSetError, batches, find_set, rea
 from pmrf_blocks.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from pmrf_blocks.metrics.registry import METRICS, Extractor
 from pmrf_blocks.metrics.report import FORMATS, per_image, render
-from pmrf_blocks.metrics.statistics import Moments, Statistics
+from pmrf_blocks.metrics.statistics import Statistics
 
 SETTINGS = {"resamples": 100, "seed": 0}
 PLAIN = Protocol("plain", ("psnr", "ssim"))
@@ -100,39 +99,6 @@ def test_statistics_of_another_protocol_or_without_features_are_not_taken(folder
     other = Statistics("other", whole.protocol, whole.moments)
     result = Evaluator(PLAIN, metrics=metrics, statistics=[other]).evaluate(folders / "out")
     assert result.scores[metrics[0]].unavailable == "give --statistics of the extractor 'means' (those given: other)"
-
-
-def test_statistics_are_named_and_hashed(folders, small_extractor, tmp_path):
-    evaluator = Evaluator(PLAIN, metrics=("fd_efficientnet_lite0",), reference=folders / "gt")
-    own = replace(evaluator.statistics("efficientnet_lite0"), name="faces")
-    path = own.save(tmp_path / "own.npz")
-    found = Statistics.load(path)
-    assert (str(found), found.name) == (str(own), "faces")
-    assert found.digest == Statistics.load(found.save(tmp_path / "again.npz")).digest
-    others = [replace(own, extractor="other", digest=""), replace(own, protocol="cropped (0)", digest="")]
-    others.append(replace(own, moments=Moments.of(torch.rand(3, 3)), digest=""))
-    assert len({own.digest, *(other.digest for other in others)}) == 4
-    assert replace(own, name="the same faces", features=None, digest="").digest == own.digest
-    with np.load(path) as arrays:
-        content = dict(arrays)
-    np.savez(path, **{**content, "mean": content["mean"] + 0.5})
-    with pytest.raises(ValueError, match=f"its content has the hash [0-9a-f]{{16}}, not {own.digest}"):
-        Statistics.load(path)
-    of_old = {name: array for name, array in content.items() if name not in ("name", "digest")}
-    np.savez(path, **of_old)
-    assert (Statistics.load(path).name, Statistics.load(path).digest) == ("", own.digest)
-
-
-def test_damaged_statistics(tmp_path):
-    for content in (b"", b"text", b"PK\x03\x04 no zip"):
-        (tmp_path / "s.npz").write_bytes(content)
-        with pytest.raises(ValueError, match="does not hold reference statistics"):
-            Statistics.load(tmp_path / "s.npz")
-    np.savez(tmp_path / "pickled.npz", version=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="does not hold reference statistics"):
-        Statistics.load(tmp_path / "pickled.npz")
-    with pytest.raises(ValueError, match="no such file"):
-        Statistics.load(tmp_path / "absent.npz")
 
 
 def test_crop_and_resize_are_the_protocols(folders):
