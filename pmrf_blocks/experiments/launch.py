@@ -10,12 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import tyro
+from typing import TYPE_CHECKING, Any
 
 from pmrf_blocks.analysis.speedups import speed_up_lines
-from pmrf_blocks.commands.arguments.recipe import Common, StageArguments, TableArguments
 from pmrf_blocks.data.split import layout_note
 from pmrf_blocks.experiments.config import describe
 from pmrf_blocks.experiments.curves import Figure, run_figure, run_starts, write_figure
@@ -32,6 +29,9 @@ from pmrf_blocks.training.environment import clean_commit
 from pmrf_blocks.training.frame import conclude, one_line_errors, set_up_process
 from pmrf_blocks.training.processes import once, world_size
 
+if TYPE_CHECKING:
+    from pmrf_blocks.commands.arguments.recipe import Common, StageArguments, TableArguments
+
 Recipe = Callable[[], Any]
 
 
@@ -40,8 +40,7 @@ def launch(
 ) -> None:
     """The command line of a recipe: train what it describes at the scale asked for, or make its table or figure."""
     name = Path(inspect.getfile(paper)).stem
-    kind = TableArguments if isinstance(paper(), (Table, Figure)) else StageArguments
-    arguments: Any = tyro.cli(kind, description=description)
+    arguments = read_arguments(paper(), name, description)
     scales = {"paper": paper, "release": release, "small": small, "debug": debug}
     with one_line_errors(name):
         scale = scales[arguments.scale]
@@ -67,6 +66,19 @@ def launch(
             raise ValueError(f"{flag} is for --plan{'' if arguments.json else ': torchrun says how many there are'}")
         make: Any = {Table: make_table, Figure: make_figure}.get(type(recipe), train)
         conclude(make(recipe, arguments, name), arguments.device)
+
+
+def read_arguments(recipe: Any, name: str, description: str | None) -> Any:
+    """The command line's arguments; one line where the package is missing that reads them."""
+    with one_line_errors(name):
+        try:
+            import tyro
+
+            from pmrf_blocks.commands.arguments.recipe import StageArguments, TableArguments
+        except ModuleNotFoundError as error:
+            raise ImportError(f"recipes need {error.name}: pip install pmrf-blocks[train]") from None
+    kind: Any = TableArguments if isinstance(recipe, (Table, Figure)) else StageArguments
+    return tyro.cli(kind, description=description)
 
 
 def planned(recipe: Any, arguments: Any) -> list[str]:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from pmrf_blocks.analysis.speedups import Point, speed_up, speed_up_lines
+from pmrf_blocks.commands.arguments.recipe import TableArguments
 from pmrf_blocks.experiments import Images, stage_name, trained, with_seed
 from pmrf_blocks.experiments.curves import piece_folders, run_curve
 from pmrf_blocks.experiments.evaluation import FaceSet
-from pmrf_blocks.experiments.launch import TableArguments, make_figure, refuse_of_tables
+from pmrf_blocks.experiments.launch import make_figure, refuse_of_tables
 from pmrf_blocks.experiments.release import write_pipelines
 from recipes import figure3_convergence, pmrf
 

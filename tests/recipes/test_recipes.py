@@ -4,6 +4,7 @@ import ast
 import json
 import runpy
 import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -14,6 +15,7 @@ import torch
 
 from pmrf_blocks.analysis.measurement import SCORES
 from pmrf_blocks.experiments import Figure, Flow, Net, Table, stage_name, trained
+from pmrf_blocks.experiments.launch import read_arguments
 from pmrf_blocks.restoration import LatentPMRF, load_restorer
 from pmrf_blocks.training import PairFolder
 from pmrf_blocks.training.schedule import learning_rate
@@ -279,3 +281,11 @@ def test_pairs_on_the_disk(command, image_folders, tmp_path):
     )
     assert command(*line, "--pair-rounds", "0", recipe="latent_pmrf")[1].startswith("--pairs: say by --pair-rounds")
     assert command("--pair-rounds", "1")[1] == "--pairs, --pair-rounds: this recipe trains no flow"
+
+
+def test_without_the_command_lines_package_one_line_and_the_stages_remain(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    with pytest.raises(SystemExit, match=r"sim_vae: recipes need tyro: pip install pmrf-blocks\[train\]"):
+        read_arguments(sim_vae.debug(), "sim_vae", None)
+    line = "import sys; sys.modules['tyro'] = None; from pmrf_blocks.experiments import Flow"
+    assert subprocess.run([sys.executable, "-c", line], check=False, timeout=120).returncode == 0
