@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from pmrf_blocks.commands.arguments.recipe import TableArguments
 from pmrf_blocks.data import DataError
 from pmrf_blocks.experiments import CELEBA_TEST, Images, Place, describe
 from pmrf_blocks.experiments.evaluation import FaceSet
-from pmrf_blocks.experiments.launch import TableArguments, faces_of, make_table, only
+from pmrf_blocks.experiments.launch import faces_of, make_table, only
 from recipes import table4_methods
 
 FACES = replace(CELEBA_TEST, size=32)

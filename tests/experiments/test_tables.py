@@ -11,9 +11,10 @@ import torch
 
 from pmrf_blocks.analysis.measurement import Results
 from pmrf_blocks.analysis.verdicts import verdicts
+from pmrf_blocks.commands.arguments.recipe import TableArguments
 from pmrf_blocks.experiments import Claim, Images, Row, Table
 from pmrf_blocks.experiments.evaluation import FaceSet
-from pmrf_blocks.experiments.launch import TableArguments, make_table, only
+from pmrf_blocks.experiments.launch import make_table, only
 from pmrf_blocks.experiments.pages import NO_VERDICT, Made, markdown
 from pmrf_blocks.experiments.tables import run_table
 from pmrf_blocks.metrics.registry import EXTRACTORS, Extractor
