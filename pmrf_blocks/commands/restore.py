@@ -14,6 +14,7 @@ from pmrf_blocks.commands.photographs import Album, restore_album
 from pmrf_blocks.commands.targets import ArgumentError, Plan, check_outputs, keep_out, no_others, plan
 from pmrf_blocks.commands.videos import plan_videos, restore_videos, split_videos
 from pmrf_blocks.faces import DetectorUnavailable, build_detector
+from pmrf_blocks.faces.dlib_mmod import DlibMMOD
 from pmrf_blocks.flow import list_solvers
 from pmrf_blocks.images import MAX_PIXELS, within_limit
 from pmrf_blocks.pretrained import WeightsError
@@ -57,11 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
         limit = arguments.max_face or 2 * restorer.size
         if arguments.min_face > limit:
             raise ArgumentError(f"--min-face must be at most --max-face; got {arguments.min_face} and {limit}")
+        detector = build_detector(arguments.detector)
+        if arguments.detector == "auto" and isinstance(detector, DlibMMOD):
+            reason = "YuNet's weights cannot be had, so that dlib looks for faces"
+            print(f"pmrf-blocks restore: {reason}: upright ones of {detector.smallest} pixels or more", file=sys.stderr)
         lanczos = arguments.background == "lanczos"
         album = Album(
             files or Plan([]),
             restorer,
-            build_detector(arguments.detector),
+            detector,
             None if lanczos else SuperResolution(arguments.background, device),
         )
         statuses = [0 if files is None else restore_album(album, arguments, options)]

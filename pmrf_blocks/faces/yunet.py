@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,7 +32,11 @@ class YuNet:
 
         self.template = torch.tensor(TEMPLATE)
         self.device = torch.device(device)
-        self.network = FaceDetector(confidence_threshold=CONFIDENCE).to(self.device).eval()
+        # What kornia says of each of six tries to download; whether it came is what counts, and is told by the error.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            network = FaceDetector(confidence_threshold=CONFIDENCE)
+        self.network = network.to(self.device).eval()
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> list[Face]:

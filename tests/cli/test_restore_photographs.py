@@ -13,6 +13,7 @@ from told_faces import Brighter, Told, blurred
 from pmrf_blocks.cli import main
 from pmrf_blocks.commands import restore as restore_command
 from pmrf_blocks.faces import DetectorUnavailable
+from pmrf_blocks.faces.dlib_mmod import DlibMMOD
 from pmrf_blocks.images import LoadedImage, open_image, write_image
 
 
@@ -163,6 +164,23 @@ def test_without_a_detector_one_line_and_aligned_works(album, tmp_path, capsys, 
     assert main([*call, "--aligned"]) == 0
     error = capsys.readouterr().err
     assert "a.png: restored as a whole at 32 pixels, this loses detail of its 160x120" in error
+
+
+def test_dlib_in_the_place_of_yunet_is_said_so(album, tmp_path, capsys, monkeypatch):
+    class Instead(DlibMMOD):
+        def __init__(self):
+            self.template = Told.template
+
+        def __call__(self, image):
+            return []
+
+    monkeypatch.setattr(restore_command, "build_detector", lambda name: Instead())
+    call = ["restore", str(album / "a.png"), "-o"]
+    assert main([*call, str(tmp_path / "o.png")]) == 0
+    said = "pmrf-blocks restore: YuNet's weights cannot be had, so that dlib looks for faces: upright ones of 80 pixels"
+    assert capsys.readouterr().err.startswith(said)
+    assert main([*call, str(tmp_path / "p.png"), "--detector", "dlib"]) == 0  # as asked for
+    assert said not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

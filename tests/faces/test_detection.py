@@ -2,6 +2,8 @@
 
 import importlib.util
 import math
+import sys
+import warnings
 
 import pytest
 import torch
@@ -97,10 +99,12 @@ def test_dlib_finds_the_same_face(people, yunet):
     assert float((frames[0] - frames[1]).abs().max()) < 0.2 * expected.side
 
 
-def test_without_a_detector_one_line_says_what_to_do(monkeypatch, tmp_path):
+def test_without_a_detector_one_line_says_what_to_do(monkeypatch, tmp_path, capsys, recwarn):
     import kornia.contrib
 
     def no_network(**options):
+        warnings.warn("Transient failure", stacklevel=2)
+        print("Downloading", file=sys.stderr)
         raise RuntimeError("Failed to load weights from all 2 source(s). Last error: URLError: ...")
 
     monkeypatch.setattr(kornia.contrib, "FaceDetector", no_network)
@@ -110,6 +114,8 @@ def test_without_a_detector_one_line_says_what_to_do(monkeypatch, tmp_path):
         build_detector("auto")
     message = str(caught.value)
     assert "\n" not in message
+    assert not recwarn.list
+    assert capsys.readouterr().err == ""
     for part in (str(tmp_path), "yunet_final.pth", "pmrf-blocks[faces]", "--aligned"):
         assert part in message
     with pytest.raises(ValueError, match="detector must be one of 'auto', 'yunet', 'dlib'; got 'eyes'"):
