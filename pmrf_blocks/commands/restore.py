@@ -99,7 +99,7 @@ def check(arguments: argparse.Namespace) -> None:
     if whole["--background"] and arguments.upscale == 1:
         raise ArgumentError("--background FILE enlarges what is not face; it needs --upscale 2 or 4")
     if arguments.report is not None:
-        check_outputs([arguments.report], (".json",), overwrite=arguments.overwrite)
+        check_outputs([arguments.report], (".json",), overwrite=arguments.overwrite, option="--report")
 
 
 def beside() -> Callable[[Path], tuple[Path, ...]]:

@@ -131,13 +131,18 @@ def keep_out(files: Plan, *folders: Path) -> None:
             raise ArgumentError(f"{shown(item.path)} {reason}")
 
 
-def check_outputs(paths: list[Path], suffixes: tuple[str, ...], *, overwrite: bool) -> list[Path]:
-    """The files to write; ArgumentError for one that is of no known kind or must not be replaced."""
+def check_outputs(
+    paths: list[Path], suffixes: tuple[str, ...], *, overwrite: bool, option: str = "--output"
+) -> list[Path]:
+    """The files to write, which `option` names; ArgumentError for one that is of no known kind, must not be replaced,
+    or lies where nothing can be written."""
     for path in paths:
         if path.suffix.lower() not in suffixes:
-            raise ArgumentError(f"--output {shown(path)}: the suffix must be one of {', '.join(suffixes)}")
+            raise ArgumentError(f"{option} {shown(path)}: the suffix must be one of {', '.join(suffixes)}")
         if path.is_dir():
-            raise ArgumentError(f"--output {shown(path)} is a directory")
+            raise ArgumentError(f"{option} {shown(path)} is a directory")
+        if reason := cannot_hold_files(path.parent):
+            raise ArgumentError(f"{option} {shown(path)}: {reason}")
         if path.exists() and not overwrite:
             raise ArgumentError(f"{shown(path)} exists (--overwrite replaces it)")
     return paths

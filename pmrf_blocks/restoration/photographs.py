@@ -171,7 +171,7 @@ def restore_photograph(
     if upscale not in UPSCALES:
         raise ValueError(f"upscale must be one of {', '.join(map(str, UPSCALES))}; got {upscale}")
     limit = LARGEST * restorer.size if max_face is None else max_face
-    if min_face < 1 or limit < min_face:
+    if not 1 <= min_face <= limit:
         raise ValueError(f"min_face must be at least 1 and max_face at least min_face; got {min_face:g}, {limit:g}")
     if batch < 1:
         raise ValueError(f"batch must be at least 1; got {batch}")

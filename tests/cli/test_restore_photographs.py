@@ -142,7 +142,8 @@ def test_one_file_gets_no_page(album, tmp_path):
         (["--background", "net.pth"], "it needs --upscale 2 or 4"),
         (["--background", "net.pth", "--upscale", "2"], "net.pth"),
         (["--min-face", "100"], "--min-face must be at most --max-face; got 100 and 64"),
-        (["--report", "report.txt"], "the suffix must be one of .json"),
+        (["--report", "report.txt"], "--report report.txt: the suffix must be one of .json"),
+        (["--report", f"{__file__}/report.json"], "test_restore_photographs.py is a file"),
     ],
 )
 def test_bad_arguments(album, tmp_path, capsys, arguments, message):

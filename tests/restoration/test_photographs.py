@@ -126,6 +126,8 @@ def test_enlarged(photograph):
         ({"upscale": 3}, "upscale must be one of 1, 2, 4; got 3"),
         ({"min_face": 0}, "min_face must be at least 1"),
         ({"max_face": 20}, "max_face at least min_face"),
+        ({"min_face": float("nan")}, "min_face must be at least 1"),
+        ({"max_face": float("nan")}, "max_face at least min_face"),
         ({"batch": 0}, "batch must be at least 1; got 0"),
         ({"min_change": -0.5}, "min_change must be at least 0; got -0.5"),
         ({"min_change": float("nan")}, "min_change must be at least 0; got nan"),
