@@ -183,5 +183,6 @@ def restore(output: Path, runs: Path) -> None:
         for part in parts:
             file.write(part.read_bytes())
     with tarfile.open(whole) as tar:
-        tar.extractall(runs, filter="data")
+        safe: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # since 3.11.4; the archive is ours
+        tar.extractall(runs, **safe)
     whole.unlink()

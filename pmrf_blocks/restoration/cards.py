@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pmrf_blocks.hub import CARD, PICTURE
-from pmrf_blocks.images import save_picture
+from pmrf_blocks.images import save_picture, take_picture, write_image
 from pmrf_blocks.model_cards import (
     PROVENANCE,
     Place,
@@ -77,7 +77,7 @@ def write_pipeline_card(
 def draw(pipeline: Any, picture: Picture, path: Path) -> str:
     """Write the picture of a card; what stands under it."""
     if isinstance(picture, Image.Image):
-        save_picture(picture.convert("RGB"), path)
+        write_image(take_picture(picture), path)
         return "Made by this model."
     degraded = portrait(pipeline.size) if isinstance(picture, bool) else picture
     note = PORTRAIT if isinstance(picture, bool) else ""

@@ -58,8 +58,10 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, in_features: int, width: int) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.register_buffer("weight", torch.randn(width // 2, in_features, generator=generator, device="cpu"))
+        weight = torch.empty(width // 2, in_features)
+        if not weight.is_meta:  # drawn on the CPU, whose numbers every device then has
+            weight = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0), device="cpu")
+        self.register_buffer("weight", weight)
 
     def forward(self, x: Tensor) -> Tensor:
         angle = 2.0 * math.pi * (x.to(self.weight.dtype) @ self.weight.T)

@@ -67,7 +67,7 @@ def test_both_launchers_train_the_same(image_folders, tmp_path):
     runs = tmp_path / "torchrun"
     pipeline = launched(TORCHRUN, image_folders, runs)
     trained = [path.parent for path in runs.glob("*/stats.jsonl")]
-    kinds = ["autoencoder", "decoder", "estimator", "estimator", "flow", "flow"]
+    kinds = ["autoencoder", "decoder", "estimator", "estimator", "flow", "flow", "reflow"]
     assert sorted(run.name.split("-")[0] for run in trained) == kinds
     for run in trained:
         assert json.loads((run / "config.json").read_text())["environment"]["processes"] == 2
