@@ -34,8 +34,15 @@ def describe_environment() -> dict[str, Any]:
         "accelerator": device,
         "versions": versions,
         "revision": git_revision(),
-        "command": sys.argv,
+        "command": [program(), *sys.argv[1:]],
     }
+
+
+def program() -> str:
+    """What was started, named from the working folder where it lies below: records are given to others, to whom it
+    says nothing where a checkout lies."""
+    path = Path(sys.argv[0])
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def processor_name() -> str:
