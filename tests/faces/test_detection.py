@@ -123,12 +123,13 @@ def test_without_a_detector_one_line_says_what_to_do(monkeypatch, tmp_path, caps
 
 
 class Moody:
-    """A detector of one face in the middle of whatever it is shown, which it sees at its first `times` looks alone."""
+    """A detector of one face of this score in the middle of whatever it is shown, which it sees at its first `times`
+    looks alone."""
 
     looks_again, smallest, largest, template = True, 10, 400, torch.tensor(TEMPLATE)
 
-    def __init__(self, times):
-        self.times = times
+    def __init__(self, times, score):
+        self.times, self.score = times, score
 
     def __call__(self, image):
         self.times -= 1
@@ -137,13 +138,14 @@ class Moody:
         middle, side = torch.tensor([image.shape[-1] / 2, image.shape[-2] / 2]), 100.0
         (x, y), half = middle.tolist(), side / 2
         landmarks = middle + (self.template - 0.5) * side / 0.75
-        return [Face((x - half, y - half, x + half, y + half), landmarks, self.template, 0.9)]
+        return [Face((x - half, y - half, x + half, y + half), landmarks, self.template, self.score)]
 
 
-def test_what_is_not_seen_in_other_sizes_and_mirrored_is_no_face():
+@pytest.mark.parametrize("score", [0.9, 0.99])
+def test_what_is_not_seen_in_other_sizes_and_mirrored_is_no_face(score):
     """One search, four turns, one look aligned; then four looks of which three must see it."""
     image = torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(0))
-    assert [len(find_faces(image, Moody(6 + seen))) for seen in range(5)] == [0, 0, 0, 1, 1]
+    assert [len(find_faces(image, Moody(6 + seen, score))) for seen in range(5)] == [0, 0, 0, 1, 1]
 
 
 class Dots:
@@ -176,6 +178,29 @@ def dotted(*, height=700, width=900):
     for channel, (x, y) in enumerate([(500, 200), (560, 200), (530, 260)]):
         image[channel, y - 5 : y + 6, x - 5 : x + 6] = 1
     return image
+
+
+class Deceived(Dots):
+    """It takes a grey square for a face as well, whichever way it lies, and is less sure of it."""
+
+    def __call__(self, image):
+        found = super().__call__(image)
+        grey = ((image > 0.3) & (image < 0.5)).all(0).nonzero().float().flip(1)
+        if len(grey) < 100:
+            return found
+        middle, side = grey.mean(0), float(grey.max(0).values[0] - grey.min(0).values[0])
+        (x, y), half = middle.tolist(), side / 2
+        landmarks = middle + (self.template - 0.5) * side / 0.75
+        return [*found, Face((x - half, y - half, x + half, y + half), landmarks, self.template, 0.8)]
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 3])
+def test_what_is_taken_for_a_face_does_not_hide_faces_that_lie(quarters):
+    image = dotted()
+    image[:, 450:550, 150:250] = 0.4
+    assert [face.score for face in find_faces(torch.rot90(image, quarters, (1, 2)), Dots())] == [0.9]
+    scores = [face.score for face in find_faces(torch.rot90(image, quarters, (1, 2)), Deceived())]
+    assert sorted(scores) == [0.8, 0.9]
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
